@@ -1,0 +1,5 @@
+package main
+
+import "errors"
+
+func demoCommand([]string) error { return errors.New("not yet") }
