@@ -254,6 +254,7 @@ func usersSQL(u Users) string {
 	var s strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&s, format+";\n", args...) }
 	line("DELETE FROM mysql.global_priv WHERE User = '' OR Host <> 'localhost'")
+	line("DELETE FROM mysql.proxies_priv")
 	line("FLUSH PRIVILEGES")
 	line("CREATE DATABASE %s", databaseName)
 	for _, user := range []User{u.App, u.Empty, u.Replication, u.Ed25519} {

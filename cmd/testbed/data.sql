@@ -89,7 +89,7 @@ INSERT INTO types
   FROM seq_4_to_203;
 
 -- A procedure whose call answers with several result sets.
-CREATE PROCEDURE two_results(IN n INT) SELECT n AS n UNION ALL SELECT n + 1;
+CREATE DEFINER = 'app'@'%' PROCEDURE two_results(IN n INT) SELECT n AS n UNION ALL SELECT n + 1;
 
 -- Not transactional: what it takes stays after a ROLLBACK.
 CREATE TABLE counters (
