@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -53,8 +54,8 @@ type testbed struct {
 }
 
 // startTestbed starts everything and returns when all replicas replicate. After
-// an error nothing is left behind.
-func startTestbed(set settings, stop <-chan struct{}) (*testbed, error) {
+// an error nothing is left behind; the end of ctx while it works is one.
+func startTestbed(ctx context.Context, set settings) (*testbed, error) {
 	if set.replicas < 0 || set.replicas > maxReplicas {
 		return nil, fmt.Errorf("--replicas must be from 0 to %d", maxReplicas)
 	}
@@ -73,15 +74,8 @@ func startTestbed(set settings, stop <-chan struct{}) (*testbed, error) {
 		dir: dir, mariadbd: mariadbd, options: set.options,
 		spawn: newSpawner(), stopping: make(chan struct{}),
 	}
-	if stop != nil {
-		go func() {
-			select {
-			case <-stop:
-				b.stop()
-			case <-b.stopping:
-			}
-		}()
-	}
+	// The servers come and go by their own methods, which b.stop interrupts.
+	defer context.AfterFunc(ctx, func() { _ = b.stop() })()
 	b.pluginDir = findPluginDir(set.pluginDir)
 	if err := b.startAll(set.replicas); err != nil {
 		return nil, errors.Join(err, b.stop())

@@ -10,13 +10,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 )
 
@@ -64,7 +64,9 @@ func runCommand(args []string) error {
 	if err := parse(f, args); err != nil {
 		return err
 	}
-	stop := newStopper()
+	ctx, stop := signalContext()
+	defer stop()
+	var commands io.Reader
 	if *stdin {
 		// The input is watched from the very start: a parent that dies while
 		// servers start has them stopped too.
@@ -72,19 +74,20 @@ func runCommand(args []string) error {
 		go func() {
 			_, err := io.Copy(w, os.Stdin)
 			w.CloseWithError(err)
-			stop.now()
+			stop()
 		}()
-		return serve(set, stop, *asJSON, r)
+		context.AfterFunc(ctx, func() { _ = w.Close() })
+		commands = r
 	}
-	return serve(set, stop, *asJSON, nil)
+	return run(ctx, set, *asJSON, commands)
 }
 
-// serve runs servers until stop, obeying what comes from commands.
-func serve(set settings, stop *stopper, asJSON bool, commands io.Reader) error {
-	b, err := startTestbed(set, stop.c)
+// run runs servers until ctx ends, obeying what comes from commands, if any.
+func run(ctx context.Context, set settings, asJSON bool, commands io.Reader) error {
+	b, err := startTestbed(ctx, set)
 	if err != nil {
-		if stop.stopped() {
-			return nil
+		if ctx.Err() != nil {
+			return nil // it was told to stop, and has
 		}
 		return err
 	}
@@ -101,12 +104,23 @@ func serve(set settings, stop *stopper, asJSON bool, commands io.Reader) error {
 		return err
 	}
 	if commands != nil {
+		// A command that waits for a server must not hold up the end.
+		context.AfterFunc(ctx, func() { _ = b.stop() })
 		if err := control(b, commands, os.Stdout); err != nil {
 			return err
 		}
 	}
-	<-stop.c
+	<-ctx.Done()
 	return b.stop()
+}
+
+// signalContext ends by the signals that ask a program to stop, or by its
+// cancel function.
+func signalContext() (context.Context, context.CancelFunc) {
+	// A parent that no longer reads our output must not kill us by SIGPIPE: then
+	// our files would stay. Caught, the signal makes the write fail instead.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 }
 
 // parse parses args; what is left over is an error.
@@ -118,36 +132,4 @@ func parse(f *flag.FlagSet, args []string) error {
 		return fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	return nil
-}
-
-// stopper is closed by the first reason to stop: a signal or now.
-type stopper struct {
-	c    chan struct{}
-	once sync.Once
-}
-
-func newStopper() *stopper {
-	s := &stopper{c: make(chan struct{})}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	// A parent that no longer reads our output must not kill us by SIGPIPE: then
-	// our files would stay. Caught, the signal makes the write fail instead.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	go func() {
-		for range signals {
-			s.now()
-		}
-	}()
-	return s
-}
-
-func (s *stopper) now() { s.once.Do(func() { close(s.c) }) }
-
-func (s *stopper) stopped() bool {
-	select {
-	case <-s.c:
-		return true
-	default:
-		return false
-	}
 }

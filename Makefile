@@ -1,0 +1,50 @@
+# make        builds bin/mysql-proxy and bin/testbed
+# make run    installs what is missing and shows the proxy before real servers
+# make test   installs what is missing and runs every test
+# make help   lists the rest
+
+SHELL       := /bin/bash
+GO          ?= go
+FUZZTIME    ?= 10m
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.6.1
+
+.PHONY: build help deps run test lint fuzz bench soak cover clean
+
+build: ## build the programs into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/mysql-proxy ./cmd/testbed
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install what the tests need and is missing (Debian packages)
+	@cmd/testbed/install.sh test
+
+run: ## primary, two replicas, the proxy and sample queries; Ctrl-C ends all
+	@cmd/testbed/install.sh run
+	@$(MAKE) -s build
+	@bin/testbed demo
+
+test: deps build ## go vet and every test under the race detector
+	$(GO) vet ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 45m ./...
+
+lint: ## formatting, go vet, staticcheck
+	@out=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...)) && [ -z "$$out" ] || { echo "not gofmt'ed:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+fuzz: ## every fuzz target for FUZZTIME (10m) each
+	@for p in $$($(GO) list ./...); do list=$$($(GO) test -list '^Fuzz' $$p) || exit 1; \
+	for f in $$(grep '^Fuzz' <<<"$$list"); do echo "== $$p $$f"; \
+	$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+bench: deps build ## compare the proxy with a direct connection and with others
+	$(GO) run ./bench/compare
+
+cover: deps build ## test coverage, by function in bin/cover.txt and as bin/cover.html
+	$(GO) test -timeout 45m -coverpkg=./... -coverprofile=bin/cover.out ./...
+	$(GO) tool cover -html=bin/cover.out -o bin/cover.html
+	$(GO) tool cover -func=bin/cover.out | tee bin/cover.txt | tail -1
+
+clean: ## delete what make has built and fetched
+	rm -rf bin .cache
