@@ -1,0 +1,239 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// proxy is a running mysql-proxy. It is stopped at the end of its test, which
+// fails if it does not stop cleanly or if its log tells of a fault.
+type proxy struct {
+	addr   string
+	pid    int // 0 for a relay
+	logDir string
+
+	cmd  *exec.Cmd
+	gone chan struct{} // closed when the process has ended
+}
+
+// startProxy starts the proxy in front of the servers at the addresses
+// backends, with further options, and returns when it listens.
+func startProxy(t *testing.T, backends []string, args ...string) *proxy {
+	t.Helper()
+	if relayOnly {
+		return &proxy{addr: startRelay(t, backends[0], nil)}
+	}
+	return startBinary(t, raceProxy, backends, args...)
+}
+
+func startBinary(t *testing.T, path string, backends []string, args ...string) *proxy {
+	t.Helper()
+	p := &proxy{addr: freeAddr(t), logDir: t.TempDir(), gone: make(chan struct{})}
+	all := []string{"-P", p.addr, "--log-level=info", "--log-file=" + filepath.Join(p.logDir, "log"), "--event-threads=2"}
+	for _, b := range backends {
+		all = append(all, "-b", b)
+	}
+	p.cmd = exec.Command(path, append(all, args...)...)
+	out, err := os.Create(filepath.Join(p.logDir, "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.pid = p.cmd.Process.Pid
+	go func() {
+		_ = p.cmd.Wait() // judged in stop
+		close(p.gone)
+	}()
+	t.Cleanup(func() { p.stop(t) })
+	p.waitListening(t)
+	return p
+}
+
+// waitListening returns when the kernel shows the proxy's port as listening.
+// Connecting to find out would open a session.
+func (p *proxy) waitListening(t *testing.T) {
+	t.Helper()
+	for range 2000 {
+		if listening(t, p.addr) {
+			return
+		}
+		select {
+		case <-p.gone:
+			t.Fatalf("the proxy ended (%v):\n%s", p.cmd.ProcessState, p.logs())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Fatalf("the proxy does not listen on %s:\n%s", p.addr, p.logs())
+}
+
+// listening looks for addr among the kernel's listening TCP sockets.
+func listening(t *testing.T, addr string) bool {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		b, err := os.ReadFile(f)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // no IPv6
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			w := strings.Fields(line)
+			if len(w) > 3 && w[3] == "0A" && strings.HasSuffix(w[1], fmt.Sprintf(":%04X", n)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// stop ends the proxy by SIGTERM and judges how it ended and what it logged.
+// A second call only judges again.
+func (p *proxy) stop(t *testing.T) {
+	t.Helper()
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error: it has ended already
+	select {
+	case <-p.gone:
+	case <-time.After(30 * time.Second):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // leaves its goroutines in the output
+		<-p.gone
+		t.Errorf("the proxy did not stop within 30 s of SIGTERM")
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the proxy ended with %v, want exit code 0", p.cmd.ProcessState)
+	}
+	logs := p.logs()
+	for _, bad := range []string{"panic", "DATA RACE", "fatal error"} {
+		if strings.Contains(logs, bad) {
+			t.Errorf("the proxy's log contains %q", bad)
+		}
+	}
+	if t.Failed() {
+		if len(logs) > 8000 {
+			logs = logs[:4000] + "\n…\n" + logs[len(logs)-4000:]
+		}
+		t.Logf("the proxy's log and output:\n%s", logs)
+	}
+}
+
+// waitGone waits for the process to end by itself.
+func (p *proxy) waitGone(t *testing.T, limit time.Duration) {
+	t.Helper()
+	select {
+	case <-p.gone:
+	case <-time.After(limit):
+		t.Fatalf("the proxy still runs after %v", limit)
+	}
+}
+
+// logs is the log file and what went to stdout and stderr.
+func (p *proxy) logs() string {
+	var all bytes.Buffer
+	for _, f := range []string{"log", "output"} {
+		b, err := os.ReadFile(filepath.Join(p.logDir, f))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			fmt.Fprintln(&all, err)
+		}
+		all.Write(b)
+	}
+	return all.String()
+}
+
+// openFiles counts the proxy's open files.
+func (p *proxy) openFiles(t *testing.T) int {
+	t.Helper()
+	d, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(d)
+}
+
+// status reads a number from /proc/PID/status: VmRSS in KiB, Threads.
+func (p *proxy) status(t *testing.T, field string) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
+			n, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("no %s in /proc/%d/status", field, p.pid)
+	return 0
+}
+
+// cpuTicks is the processor time the proxy has used, in ticks of 1/100 s.
+func (p *proxy) cpuTicks(t *testing.T) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from field 3 on
+	user, err1 := strconv.Atoi(w[11])
+	system, err2 := strconv.Atoi(w[12])
+	if err1 != nil || err2 != nil {
+		t.Fatalf("/proc/%d/stat: %s", p.pid, b)
+	}
+	return user + system
+}
+
+// freeAddr is a free loopback address below the ephemeral ports.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 200 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		ln, err := net.Listen("tcp", addr)
+		if err == nil {
+			ln.Close()
+			return addr
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
+// eventually tries until ok is true, and fails the test when it does not get
+// so within limit.
+func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("after %v still not: %s", limit, what)
+}
