@@ -52,6 +52,7 @@ func TestSameLoginsDirectlyAndThroughTheProxy(t *testing.T) {
 	}
 }
 
+// The server answers a failed COM_CHANGE_USER after a second: few variants.
 var changeUserCases = []corpusCase{
 	{name: "change user", run: func(c *rawConn) {
 		app, empty, ed := bed.Users.App, bed.Users.Empty, bed.Users.Ed25519
@@ -66,17 +67,15 @@ var changeUserCases = []corpusCase{
 		c.query("SELECT CURRENT_USER(), DATABASE()")
 		c.query("SELECT 1; SELECT 2")
 	}},
-	{name: "change user with a wrong password keeps the session", run: func(c *rawConn) {
+	{name: "change user with a wrong password keeps the session", only: []string{"plain", "mariadb"}, run: func(c *rawConn) {
 		app, ed := bed.Users.App, bed.Users.Ed25519
 		c.query("SET @a = 1")
 		c.changeUser(app.Name, "wrong", corpusDB)
 		c.query("SELECT CURRENT_USER(), DATABASE(), @a")
 		c.changeUser(ed.Name, "wrong", bed.Database)
 		c.query("SELECT CURRENT_USER(), DATABASE(), @a")
-		c.changeUser(app.Name, app.Password, "nowhere")
-		c.query("SELECT CURRENT_USER(), DATABASE(), @a")
 	}},
-	{name: "a short change user", run: func(c *rawConn) {
+	{name: "a short change user", only: []string{"plain"}, run: func(c *rawConn) {
 		c.tr.note("> CHANGE_USER without its end")
 		c.write(c.command(comChangeUser, []byte("app")))
 		c.packet()
@@ -93,6 +92,9 @@ func (c *rawConn) changeUser(name, password, db string) {
 	b = append(append(b, auth...), db...)
 	b = append(b, 0, 45, 0)
 	b = append(b, "mysql_native_password\x00"...)
+	if c.caps&capConnectAttrs != 0 {
+		b = append(b, "\x09\x03key\x04abcd"...)
+	}
 	c.write(c.command(comChangeUser, b))
 	c.authDialogue(password)
 }
