@@ -1,26 +1,155 @@
 package engine
 
-import "mysqlproxy/engine/reactor"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"mysqlproxy/engine/reactor"
+)
 
 // Engine is a running proxy: its loops, listeners and backends.
-type Engine struct{ cfg Config }
+type Engine struct {
+	cfg       Config
+	loops     []*loop
+	listeners []*reactor.Listener
+	backends  backends
+	running   sync.WaitGroup
+	stops     atomic.Int32 // calls of Shutdown
+}
 
 // New checks cfg and binds the listeners; nothing is accepted before Start.
 // An error says which address failed and why.
-func New(cfg Config) (*Engine, error) { return &Engine{cfg: cfg}, nil }
+func New(cfg Config) (_ *Engine, err error) {
+	if cfg.Loops < 1 {
+		return nil, fmt.Errorf("the number of event threads must be at least 1, not %d", cfg.Loops)
+	}
+	e := &Engine{cfg: cfg}
+	defer func() {
+		if err != nil {
+			e.abandon()
+		}
+	}()
+	seen := map[string]bool{}
+	for _, b := range cfg.Backends {
+		if seen[b.Addr.String()] {
+			return nil, fmt.Errorf("backend %s is given twice", b.Addr)
+		}
+		seen[b.Addr.String()] = true
+		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly})
+	}
+	var loops []*reactor.Loop
+	for range cfg.Loops {
+		l, err := reactor.NewLoop(cfg.Log)
+		if err != nil {
+			return nil, fmt.Errorf("starting an event loop: %w", err)
+		}
+		loops = append(loops, l)
+		e.loops = append(e.loops, &loop{Loop: l, engine: e, empty: make(chan struct{})})
+	}
+	byLoop := map[*reactor.Loop]*loop{}
+	for i, l := range loops {
+		byLoop[l] = e.loops[i]
+	}
+	accept := func(c *reactor.Conn, remote reactor.Addr) reactor.Handler { return byLoop[c.Loop()].accept(c, remote) }
+	for _, a := range cfg.Listen {
+		ln, err := reactor.Listen(a, loops, accept)
+		if err != nil {
+			return nil, fmt.Errorf("cannot listen on %s: %w", a, err)
+		}
+		e.listeners = append(e.listeners, ln)
+	}
+	if len(e.listeners) == 0 {
+		return nil, errors.New("there is no address to listen on")
+	}
+	return e, nil
+}
+
+// abandon gives back what New took before it failed.
+func (e *Engine) abandon() {
+	for _, ln := range e.listeners {
+		ln.CloseHere()
+	}
+	for _, l := range e.loops {
+		l.Discard()
+	}
+}
 
 // Addrs are the addresses that New bound, in the order of Config.Listen, with
 // the real port where 0 was asked for.
-func (e *Engine) Addrs() []reactor.Addr { return nil }
+func (e *Engine) Addrs() []reactor.Addr {
+	var as []reactor.Addr
+	for _, ln := range e.listeners {
+		as = append(as, ln.Addr())
+	}
+	return as
+}
+
+// Backends are the configured servers, in the order of Config.Backends.
+func (e *Engine) Backends() []*Backend { return e.backends.list }
 
 // Start starts the loops and begins to accept.
-func (e *Engine) Start() error { return nil }
+func (e *Engine) Start() error {
+	for _, l := range e.loops {
+		e.running.Add(1)
+		go func() {
+			defer e.running.Done()
+			if err := l.Run(); err != nil {
+				e.cfg.Log.Error("an event loop failed", "error", err)
+			}
+		}()
+	}
+	for _, ln := range e.listeners {
+		ln.Start()
+	}
+	return nil
+}
 
 // Shutdown stops accepting, lets running commands and transactions finish for
 // up to Config.ShutdownTimeout, then closes what is left. It returns at once;
 // a second call closes everything now. Any goroutine may call it.
-func (e *Engine) Shutdown() {}
+func (e *Engine) Shutdown() {
+	if e.stops.Add(1) == 1 {
+		for _, ln := range e.listeners {
+			ln.Close()
+		}
+		for _, l := range e.loops {
+			l.Post(l.drain)
+		}
+		return
+	}
+	for _, l := range e.loops {
+		l.Post(l.force)
+	}
+}
 
 // Wait returns when all sessions have ended after Shutdown and the loops have
 // stopped.
-func (e *Engine) Wait() {}
+func (e *Engine) Wait() {
+	for _, l := range e.loops {
+		<-l.empty
+	}
+	for _, l := range e.loops {
+		l.Stop()
+	}
+	e.running.Wait()
+}
+
+// illegal is told of a move that a session must not make: a fault of ours,
+// which costs the session that has it. The event loop catches the panic.
+func (e *Engine) illegal(half, from, to string) {
+	panic("illegal move of a " + half + " session from " + from + " to " + to)
+}
+
+func (e *Engine) woken(b *Backend) {
+	e.cfg.Log.Debug("backend was down for more than 4 sec, waking it up", "backend", b.Addr.String())
+}
+
+// fail is told that connecting to b did not work.
+func (b *Backend) fail(e *Engine, err error) {
+	if b.set(BackendDown) {
+		e.cfg.Log.Log(context.Background(), LevelMessage, "connecting to backend failed, it is down; retrying with a different backend", "backend", b.Addr.String(), "error", err)
+	}
+}

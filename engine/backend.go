@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"mysqlproxy/engine/reactor"
+)
+
+// BackendState is what connecting to a backend has shown, by the names and
+// numbers of MySQL Proxy.
+type BackendState int32
+
+const (
+	BackendUnknown BackendState = iota // not tried yet, or down for long enough to be tried again
+	BackendUp
+	BackendDown
+)
+
+func (s BackendState) String() string { return [...]string{"unknown", "up", "down"}[s] }
+
+// Backend is a configured server. All loops share it; its fields are atomic.
+type Backend struct {
+	Addr     reactor.Addr
+	ReadOnly bool
+
+	state   atomic.Int32
+	since   atomic.Int64 // unix seconds
+	clients atomic.Int64
+}
+
+// State is what the last connects have shown.
+func (b *Backend) State() BackendState { return BackendState(b.state.Load()) }
+
+// Clients is the number of client sessions that have a session with b, or are
+// connecting to it.
+func (b *Backend) Clients() int { return int(b.clients.Load()) }
+
+// set tells whether the state changed by it.
+func (b *Backend) set(s BackendState) bool {
+	if b.state.Swap(int32(s)) == int32(s) {
+		if s == BackendDown {
+			b.since.Store(time.Now().Unix()) // it has been tried again in vain
+		}
+		return false
+	}
+	b.since.Store(time.Now().Unix())
+	return true
+}
+
+// backends are all backends in the order of the configuration.
+type backends struct {
+	list    []*Backend
+	checked atomic.Int64 // unix seconds of the last wake-up
+}
+
+// wakeAfter is for how many seconds more than which a backend is left alone
+// once it is down. Like MySQL Proxy's, its clock has whole seconds.
+const wakeAfter = 4
+
+// wake makes backends that have been down for a while worth a try again. There
+// is no other way back: a client has to try. It reports those it woke.
+func (bs *backends) wake(now time.Time, woken func(*Backend)) {
+	last, sec := bs.checked.Load(), now.Unix()
+	if sec == last || !bs.checked.CompareAndSwap(last, sec) {
+		return
+	}
+	for _, b := range bs.list {
+		if b.State() == BackendDown && sec-b.since.Load() > wakeAfter &&
+			b.state.CompareAndSwap(int32(BackendDown), int32(BackendUnknown)) {
+			woken(b)
+		}
+	}
+}
+
+// take chooses the read/write backend with the fewest clients that is not down,
+// the first of equals, and counts the client that asked to it. It is nil if
+// there is none. release gives it back.
+func (bs *backends) take() *Backend {
+	for {
+		var best *Backend
+		var fewest int64
+		for _, b := range bs.list {
+			if b.ReadOnly || b.State() == BackendDown {
+				continue
+			}
+			if n := b.clients.Load(); best == nil || n < fewest {
+				best, fewest = b, n
+			}
+		}
+		if best == nil || best.clients.CompareAndSwap(fewest, fewest+1) {
+			return best
+		}
+	}
+}
+
+func (b *Backend) release() { b.clients.Add(-1) }

@@ -1,0 +1,458 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"mysqlproxy/engine/reactor"
+	"mysqlproxy/packet"
+)
+
+// clientState is where a client session stands.
+//
+//	greeting --> login --> ready <--> busy <--> infile
+//	    \__________\_________\_________\__________\___ closing --> closed
+type clientState uint8
+
+const (
+	clientGreeting clientState = iota // accepted; a backend's greeting is awaited
+	clientLogin                       // greeting sent; the login dialogue is on
+	clientReady                       // logged in, nothing outstanding
+	clientBusy                        // at least one exchange outstanding
+	clientInfile                      // the client sends the file of a LOAD DATA LOCAL
+	clientClosing                     // what is left for the client is sent
+	clientClosed
+	clientStates // their number
+)
+
+func (s clientState) String() string {
+	return [...]string{"greeting", "login", "ready", "busy", "infile", "closing", "closed"}[s]
+}
+
+// clientMoves has the states that may follow each.
+var clientMoves = [clientStates]uint8{
+	clientGreeting: 1<<clientLogin | 1<<clientClosing | 1<<clientClosed,
+	clientLogin:    1<<clientReady | 1<<clientClosing | 1<<clientClosed,
+	clientReady:    1<<clientBusy | 1<<clientClosing | 1<<clientClosed,
+	clientBusy:     1<<clientReady | 1<<clientInfile | 1<<clientClosing | 1<<clientClosed,
+	clientInfile:   1<<clientReady | 1<<clientBusy | 1<<clientClosing | 1<<clientClosed,
+	clientClosing:  1 << clientClosed,
+}
+
+const (
+	// maxLogin bounds what a client may send as its login packet, in bytes of
+	// payload: 64 KiB of connection attributes and as much for the rest.
+	maxLogin = 128 << 10
+	// flushWithin is how long a client or server whose session has ended may
+	// take nothing of what is left for it.
+	flushWithin = 10 * time.Second
+)
+
+// maskedCapabilities are those that the proxy cannot pass between a client and
+// a server: it would have to take part in TLS and compression, and extended
+// ones that it does not know may change the shape of responses.
+const maskedCapabilities = packet.CapSSL | packet.CapCompress | packet.CapZstd | unknownExtended
+
+// unknownExtended are the bits above the last extended capability of MariaDB
+// that packet.Response was made for.
+const unknownExtended = ^(packet.CapMariaDBBulkUnitResults<<1 - 1)
+
+// client is the session with a client. It belongs to its loop, as everything it
+// points to.
+type client struct {
+	loop       *loop
+	prev, next *client // in loop.clients
+	conn       *reactor.Conn
+	server     *server  // nil before a backend was taken and after it has gone
+	backend    *Backend // the one that was taken last
+	remote     reactor.Addr
+	state      clientState
+	req        packet.Cursor // where the client's stream stands
+
+	sentLogin bool // the login packet has passed
+	answered  bool // the command that is passing has a response
+	held      bool // not read from: too many exchanges, or a command before the login's end
+	quit      bool // COM_QUIT has passed
+	tries     uint8
+
+	shown  packet.Capability // of the greeting that the client saw
+	timer  reactor.Timer     // of whatever is awaited
+	since  time.Duration     // on the loop's clock
+	active time.Duration     // when bytes came last, from either side
+
+	commands, in, out uint64 // packets that are commands; bytes from and to the client
+	reason            CloseReason
+	last              clientState // the state in which it ended
+	cause             error
+}
+
+// accept is called for each new connection, on its loop.
+func (l *loop) accept(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
+	c := &client{loop: l, conn: conn, remote: remote}
+	c.timer.Owner = c
+	l.insert(c)
+	l.Arm(&c.timer, l.engine.cfg.LoginTimeout)
+	c.since, c.active = l.Now(), l.Now()
+	if l.draining {
+		c.end(ReasonShutdown, nil)
+	} else {
+		c.connect()
+	}
+	return c
+}
+
+// enter is the only place that changes c.state.
+func (c *client) enter(to clientState) {
+	if c.state == to {
+		return
+	}
+	if clientMoves[c.state]&(1<<to) == 0 {
+		c.loop.engine.illegal("client", c.state.String(), to.String())
+	}
+	c.state = to
+}
+
+// connect takes a backend and starts a session with it.
+func (c *client) connect() {
+	e := c.loop.engine
+	e.backends.wake(time.Now(), e.woken)
+	b := e.backends.take()
+	if b == nil || int(c.tries) > 2*len(e.backends.list) {
+		if b != nil {
+			b.release()
+		}
+		e.cfg.Log.Error("all backends are down", "client", c.remote.String())
+		c.end(ReasonNoBackend, nil)
+		return
+	}
+	c.tries++
+	c.backend = b
+	c.server = newServer(c, b)
+}
+
+// greet shows the client the backend's greeting. p is the packet.
+func (c *client) greet(p packet.Packet, shown packet.Capability) {
+	c.shown = shown
+	c.enter(clientLogin)
+	c.write(p)
+	if c.held { // it spoke first, which a server would take as well
+		c.held = false
+		c.conn.Resume()
+	}
+}
+
+// write sends p to the client.
+func (c *client) write(p []byte) {
+	c.out += uint64(len(p))
+	c.conn.Write(p)
+}
+
+// hold stops reading from the client until release.
+func (c *client) hold() {
+	c.held = true
+	c.conn.Pause()
+}
+
+func (c *client) release() {
+	if c.held {
+		c.held = false
+		c.conn.Resume()
+	}
+}
+
+// Opened is for connections that were dialled.
+func (c *client) Opened(*reactor.Conn) {}
+
+// Data takes what the client sends.
+func (c *client) Data(_ *reactor.Conn, p []byte) (used int) {
+	c.active = c.loop.Now()
+	switch c.state {
+	case clientGreeting:
+		c.hold()
+		return 0
+	case clientLogin:
+		used = c.login(p)
+	case clientReady, clientBusy, clientInfile:
+		used = c.request(p)
+	case clientClosing, clientClosed:
+		return len(p)
+	}
+	c.in += uint64(used)
+	return used
+}
+
+// login takes the login packet and the client's part of the dialogue that
+// follows it.
+func (c *client) login(p []byte) (used int) {
+	n := 0
+	if !c.sentLogin {
+		if len(p) < packet.HeaderLen {
+			return 0
+		}
+		if packet.Packet(p).PayloadLen() > maxLogin {
+			c.req.Open(p)
+			c.end(ReasonLoginTooLarge, nil)
+			return len(p)
+		}
+		pkt, _, ok := packet.Next(p)
+		if !ok {
+			return 0
+		}
+		n = len(pkt)
+		c.req.Open(pkt)
+		c.req.Pass(n)
+		if !c.loginPacket(pkt.Payload()) {
+			return len(p)
+		}
+		c.sentLogin = true
+	}
+	// Then plugin data, as it comes. A packet that starts a new sequence is a
+	// command of a client that did not wait for the login's result.
+	for n < len(p) {
+		if !c.req.Between() {
+			n += c.req.Pass(len(p) - n)
+			continue
+		}
+		b := p[n:]
+		if len(b) < packet.HeaderLen {
+			break
+		}
+		if b[3] == 0 && !c.req.Continued() {
+			c.hold()
+			break
+		}
+		c.req.Open(b)
+		n += packet.HeaderLen
+	}
+	c.server.conn.Write(p[:n])
+	return n
+}
+
+// loginPacket checks the login packet and takes out of it what the proxy cannot
+// pass. It tells whether the session goes on.
+func (c *client) loginPacket(payload []byte) bool {
+	in, err := packet.ParseLogin(payload, c.shown)
+	switch {
+	case errors.Is(err, packet.ErrOldProtocol):
+		c.end(ReasonClientOldProtocol, nil)
+		return false
+	case err == nil && in.SSLRequest:
+		c.end(ReasonClientTLS, nil)
+		return false
+	case err == nil:
+		err = packet.MaskLogin(payload, maskedCapabilities)
+	}
+	if err != nil {
+		c.end(ReasonClientProtocol, err)
+		return false
+	}
+	c.server.login(packet.Effective(c.shown, in.Capabilities&^maskedCapabilities))
+	return true
+}
+
+// request takes commands, and what belongs to commands, to the server: all of p
+// in one write, unless it ends in the first bytes of a command.
+func (c *client) request(p []byte) (used int) {
+	s := c.server
+	n := 0
+loop:
+	for n < len(p) {
+		if !c.req.Between() {
+			n += c.req.Pass(len(p) - n)
+			continue
+		}
+		b := p[n:]
+		if len(b) < packet.HeaderLen {
+			break
+		}
+		size := packet.Packet(b).PayloadLen()
+		switch {
+		case c.req.Continued():
+			if c.answered && !s.queue.empty() {
+				s.queue.last().seq = b[3]
+			}
+		case c.state == clientInfile:
+			if size == 0 {
+				c.uploaded()
+			}
+		case s.dialogue && (b[3] != 0 || s.queue.last().Command.Streams()):
+			// Plugin data of a COM_CHANGE_USER, or a replica's word to a stream.
+		default:
+			q, ok := packet.Expect(b[packet.HeaderLen:], size)
+			if !ok {
+				break loop
+			}
+			if c.answered = q.Command.HasResponse(); c.answered {
+				if s.queue.full() {
+					c.hold()
+					break loop
+				}
+				s.expect(exchange{q, b[3]})
+			} else if q.Command == packet.ComQuit {
+				c.quit = true
+			}
+			c.commands++
+		}
+		c.req.Open(b)
+		n += packet.HeaderLen
+	}
+	s.conn.Write(p[:n])
+	return n
+}
+
+// uploaded ends a LOAD DATA LOCAL's file. The server may have answered already.
+func (c *client) uploaded() {
+	if c.server.queue.empty() {
+		c.enter(clientReady)
+	} else {
+		c.enter(clientBusy)
+	}
+}
+
+// EOF: the client has closed, or at least sends no more, which for a client of
+// MySQL is the same.
+func (c *client) EOF(*reactor.Conn) {
+	if c.quit {
+		c.end(ReasonClientQuit, nil)
+	} else {
+		c.end(ReasonClientClosed, nil)
+	}
+}
+
+// HungUp: the client has gone while it was not read from. Nobody is left to
+// take responses.
+func (c *client) HungUp(conn *reactor.Conn) { conn.Close(errHungUp) }
+
+var errHungUp = errors.New("connection reset by peer")
+
+// Closed is the end of the client's socket.
+func (c *client) Closed(_ *reactor.Conn, err error) {
+	switch {
+	case c.quit:
+		c.end(ReasonClientQuit, err)
+	case errors.Is(err, reactor.ErrPanic):
+		c.end(ReasonInternal, err)
+	default:
+		c.end(ReasonClientLost, err)
+	}
+	c.enter(clientClosed)
+	c.finish()
+}
+
+// Expired looks whether something has been awaited for too long.
+func (c *client) Expired(*reactor.Timer) {
+	cfg := &c.loop.engine.cfg
+	now := c.loop.Now()
+	next := cfg.WriteTimeout / 4
+	switch c.state {
+	case clientGreeting:
+		c.server.backend.fail(c.loop.engine, errNoGreeting)
+		c.end(ReasonServerSilent, nil)
+		return
+	case clientLogin:
+		c.end(ReasonLoginTimeout, nil)
+		return
+	case clientReady, clientBusy, clientInfile:
+		quiet := now - c.active
+		switch {
+		case c.conn.Stalled() >= cfg.WriteTimeout && c.conn.Waiting() > 0:
+			c.end(ReasonClientTooSlow, nil)
+			return
+		case c.server.conn.Stalled() >= cfg.WriteTimeout && c.server.conn.Waiting() > 0:
+			c.end(ReasonServerTooSlow, nil)
+			return
+		case quiet < cfg.ReadTimeout:
+			next = min(next, cfg.ReadTimeout-quiet)
+		case c.server.dialogue && c.server.queue.last().Command.Streams():
+			// A stream may be silent for as long as its two ends agree on.
+		case c.state == clientBusy:
+			c.end(ReasonServerTimeout, nil)
+			return
+		default:
+			c.end(ReasonClientIdle, nil)
+			return
+		}
+	case clientClosing, clientClosed:
+		return
+	}
+	c.loop.Arm(&c.timer, max(next, time.Second))
+}
+
+// idle tells whether the session can be ended without taking anything from the
+// client.
+func (c *client) idle() bool {
+	return c.state == clientReady && c.req.Whole() && !c.server.inTransaction()
+}
+
+// drain ends the session if it is idle, or not yet in use, because the proxy
+// stops.
+func (c *client) drain() {
+	if c.idle() || c.state == clientGreeting || c.state == clientLogin {
+		c.end(ReasonShutdown, nil)
+	}
+}
+
+// end is the one door through which a session ends. The client is told by an
+// ERR if the reason has one and the protocol a place for it.
+func (c *client) end(r CloseReason, cause error) {
+	if c.state >= clientClosing {
+		return
+	}
+	c.reason, c.cause, c.last = r, cause, c.state
+	if r.tells() {
+		if seq, ok := c.errSeq(r); ok {
+			c.write(r.appendERR(nil, seq, c.req.Seq() > 0))
+		}
+	}
+	c.loop.Disarm(&c.timer)
+	c.enter(clientClosing)
+	c.release()
+	if r == ReasonClientTooSlow {
+		c.conn.Close(nil)
+	} else {
+		c.conn.CloseAfterFlush(flushWithin, true)
+	}
+	if c.server != nil {
+		c.server.end(r)
+	}
+}
+
+// errSeq is the sequence id that an ERR for r must have now; ok is false if
+// none can stand here.
+func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
+	switch c.state {
+	case clientGreeting:
+		return 0, true
+	case clientLogin:
+		// A client that has not sent its login does not listen.
+		if s := c.server; c.sentLogin && s != nil && s.resp.Whole() {
+			return max(c.req.Seq(), s.resp.Seq()) + 1, true
+		}
+		return c.req.Seq() + 1, c.req.Seq() > 0
+	case clientReady:
+		// Servers say goodbye to a session in the middle of a transaction, and
+		// to one that they will not hear any more, by an ERR nobody asked for.
+		return 0, r == ReasonShutdownForced
+	case clientInfile:
+		return c.req.Seq() + 1, c.server.resp.Whole()
+	case clientBusy:
+		s := c.server
+		switch {
+		case s == nil || !s.resp.Whole() || s.resp.Streaming():
+			return 0, false
+		case s.resp.Begun():
+			return s.resp.Seq() + 1, true
+		}
+		return s.queue.first().seq + 1, true
+	}
+	return 0, false
+}
+
+// finish forgets the session when both its halves are closed.
+func (c *client) finish() {
+	if c.state != clientClosed || c.server != nil {
+		return
+	}
+	c.loop.Disarm(&c.timer)
+	c.loop.ended(c)
+}

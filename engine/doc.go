@@ -1,0 +1,34 @@
+// Package engine is the data plane: it takes clients' sessions to servers and
+// the servers' responses back.
+//
+//	client socket                                                     server socket
+//	   | readable                                                           ^
+//	   v                                                                    |
+//	client.Data --> packet.Cursor, packet.Expect --> exchange pushed --> conn.Write
+//	                                                    |
+//	conn.Write <-- server.Data <-- packet.Response.Feed of the exchange at the head
+//	   |                                                                    ^
+//	   v                                                                    | readable
+//	client socket                                                     server socket
+//
+// What goes to the same place goes in one Write of one slice of the loop's read
+// buffer: only headers and a few first bytes are looked at, the rest passes as
+// a count, and nothing is copied unless a socket takes less than it is given.
+//
+//	engine.go    Engine: loops, listeners, start and stop
+//	config.go    what it runs with
+//	loop.go      loop: the sessions of one event loop, and how they drain
+//	backend.go   Backend: a configured server, its state, which one is taken
+//	client.go    client: the session with a client
+//	server.go    server: the session with a backend
+//	exchange.go  exchange: a command and the response that is expected
+//	reason.go    CloseReason: why a session ends, and what its client is told
+//
+// A client session and its server session live on one loop, and only that
+// loop's goroutine touches them. What loops share is Backend, by atomics.
+//
+// Identity: the login dialogue passes through between the client and the server
+// that was chosen for it, whatever plugin they use, so the proxy owns no
+// secret. The greeting that the client sees is the server's own, less what the
+// proxy cannot pass (maskedCapabilities).
+package engine

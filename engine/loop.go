@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+
+	"mysqlproxy/engine/reactor"
+)
+
+// loop is what the engine has on one event loop: its sessions. Only that loop's
+// goroutine touches it; anyone else goes through Post.
+type loop struct {
+	*reactor.Loop
+	engine  *Engine
+	clients *client // all of them, linked both ways
+	n       int     // their number
+
+	draining bool // the proxy stops: sessions end when they become idle
+	forced   bool
+	stop     reactor.Timer // when the patience with those that do not ends
+	empty    chan struct{} // closed when draining is done
+}
+
+func (l *loop) insert(c *client) {
+	if c.next = l.clients; c.next != nil {
+		c.next.prev = c
+	}
+	l.clients = c
+	l.n++
+}
+
+// ended forgets a session that is over and says so in the log.
+func (l *loop) ended(c *client) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		l.clients = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	l.n--
+	l.report(c)
+	l.checkEmpty()
+}
+
+// report is the one line that the log has of a session.
+func (l *loop) report(c *client) {
+	log := l.engine.cfg.Log
+	level := slog.LevelInfo
+	switch c.reason.Fault() {
+	case FaultNobody:
+		level = slog.LevelDebug
+	case FaultProxy:
+		level = slog.LevelWarn
+	}
+	if !log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []any{
+		"reason", c.reason.String(), "client", c.remote.String(), "state", c.last.String(),
+		"commands", c.commands, "in", c.in, "out", c.out, "seconds", int((l.Now() - c.since).Seconds()),
+	}
+	if c.backend != nil {
+		attrs = append(attrs, "backend", c.backend.Addr.String())
+	}
+	if c.cause != nil {
+		attrs = append(attrs, "error", c.cause.Error())
+	}
+	log.Log(context.Background(), level, "session ended", attrs...)
+}
+
+// drain ends what is idle now, and the rest when it becomes so or when time is
+// up.
+func (l *loop) drain() {
+	if l.draining {
+		return
+	}
+	l.draining = true
+	l.stop.Owner = l
+	l.Arm(&l.stop, l.engine.cfg.ShutdownTimeout)
+	l.each((*client).drain)
+	l.checkEmpty()
+}
+
+// Expired ends what has not become idle in time.
+func (l *loop) Expired(*reactor.Timer) {
+	l.each(func(c *client) { c.end(ReasonShutdownForced, nil) })
+}
+
+// force ends everything now, without waiting for anybody to take what is left.
+func (l *loop) force() {
+	l.forced = true
+	l.Expired(nil)
+	l.each(func(c *client) { c.conn.Close(nil) })
+}
+
+func (l *loop) each(do func(*client)) {
+	for c := l.clients; c != nil; {
+		next := c.next
+		do(c)
+		c = next
+	}
+}
+
+func (l *loop) checkEmpty() {
+	if !l.draining || l.n > 0 {
+		return
+	}
+	l.Disarm(&l.stop)
+	select {
+	case <-l.empty:
+	default:
+		close(l.empty)
+	}
+}

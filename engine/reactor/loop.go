@@ -1,0 +1,291 @@
+package reactor
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	errorx "github.com/panjf2000/gnet/v2/pkg/errors"
+	"github.com/panjf2000/gnet/v2/pkg/netpoll"
+	"github.com/panjf2000/gnet/v2/pkg/queue"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// readFirst is how much one read takes, in bytes, and readFull how much
+	// once a read came back full and nothing waits for the peer: large reads
+	// halve the cost of large results, small ones are fair and stay in cache.
+	readFirst = 64 << 10
+	readFull  = 1 << 20
+
+	// highMark and lowMark bound what waits for a slow peer, in bytes: above
+	// the one reading for it stops, below the other it resumes.
+	highMark = 256 << 10
+	lowMark  = 64 << 10
+
+	maxVectors = 64 // chunks in one writev: a megabyte
+)
+
+// Loop is one event loop. Only its own goroutine touches it, but for Post and
+// Load.
+type Loop struct {
+	Log *slog.Logger
+
+	p     *netpoll.Poller
+	conns []*Conn        // by descriptor
+	other map[int]func() // descriptors that are no connections: what to do when one is readable
+	rbuf  []byte         // what a read fills; borrowed by the handler until it returns
+	iov   []unix.Iovec   // scratch of flush
+	free  freeList       // chunks of queues
+	tails [][]byte       // buffers of small tails
+	wheel wheel
+	touch []*Conn // connections to settle
+	dead  []*Conn // connections whose descriptors are closed once their events are through
+	doom  bool    // the closing of dead is on its way
+	cur   *Conn   // whose event is handled, for the report of a panic
+
+	load atomic.Int32 // connections given to this loop and not ended
+
+	mu      sync.RWMutex // held to trigger the poller from elsewhere, and to close it
+	stopped bool
+	done    chan struct{}
+}
+
+// NewLoop makes a loop that does not run yet.
+func NewLoop(log *slog.Logger) (*Loop, error) {
+	p, err := netpoll.OpenPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &Loop{
+		Log: log, p: p, done: make(chan struct{}),
+		other: map[int]func(){},
+		rbuf:  make([]byte, readFull),
+		iov:   make([]unix.Iovec, maxVectors),
+	}
+	if err := l.wheel.open(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	l.other[l.wheel.fd] = l.ticked
+	if err := p.AddRead(attach(l.wheel.fd), false); err != nil {
+		unix.Close(l.wheel.fd)
+		p.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func attach(fd int) *netpoll.PollAttachment { return &netpoll.PollAttachment{FD: fd} }
+
+// Run runs the loop on the calling goroutine until Stop.
+func (l *Loop) Run() error {
+	err := l.p.Polling(l.event)
+	for _, c := range l.conns {
+		if c != nil {
+			c.Close(ErrStopped)
+		}
+	}
+	l.reap()
+	l.mu.Lock()
+	l.stopped = true // a late Post would write to a descriptor that is another's by then
+	unix.Close(l.wheel.fd)
+	l.p.Close()
+	l.mu.Unlock()
+	close(l.done)
+	if err == errorx.ErrEngineShutdown {
+		return nil
+	}
+	return err
+}
+
+// Stop ends Run from any goroutine and waits until it has returned. What is
+// still open is closed; its handlers are told.
+func (l *Loop) Stop() {
+	l.trigger(func(any) error { return errorx.ErrEngineShutdown })
+	<-l.done
+}
+
+// Discard frees a loop that never ran.
+func (l *Loop) Discard() {
+	unix.Close(l.wheel.fd)
+	l.p.Close()
+}
+
+// Post has fn called on the loop. Any goroutine may call it. After Stop fn is
+// dropped.
+func (l *Loop) Post(fn func()) {
+	l.trigger(func(any) error {
+		l.guard(fn)
+		l.settle()
+		return nil
+	})
+}
+
+func (l *Loop) trigger(fn queue.Func) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if !l.stopped {
+		_ = l.p.Trigger(queue.HighPriority, fn, nil)
+	}
+}
+
+// Load is the number of connections that were accepted for this loop and have
+// not ended. Any goroutine may call it.
+func (l *Loop) Load() int { return int(l.load.Load()) }
+
+// Now is the loop's clock: the time since the loop was made, one tick fine,
+// standing while no timer is armed.
+func (l *Loop) Now() time.Duration { return time.Duration(l.wheel.now) * tick }
+
+// Arm has t's owner told in d, or a tick later. A timer that is armed already
+// is moved.
+func (l *Loop) Arm(t *Timer, d time.Duration) { l.wheel.arm(t, d) }
+
+// Disarm keeps t from firing.
+func (l *Loop) Disarm(t *Timer) { l.wheel.disarm(t) }
+
+// event is called by the poller for each ready descriptor.
+func (l *Loop) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
+	if fd < len(l.conns) {
+		if c := l.conns[fd]; c != nil {
+			l.handle(c, ev)
+			if len(l.touch) > 0 {
+				l.settle()
+			}
+			return nil
+		}
+	}
+	if ready := l.other[fd]; ready != nil {
+		l.guard(ready)
+		l.settle()
+	}
+	return nil
+}
+
+// handle lets c handle its event. A panic in a handler costs its connection and
+// nobody else's.
+func (l *Loop) handle(c *Conn, ev uint32) {
+	l.cur = c
+	defer func() {
+		l.cur = nil
+		if p := recover(); p != nil {
+			l.panicked(p)
+			c.Close(fmt.Errorf("%w: %v", ErrPanic, p))
+		}
+	}()
+	c.ready(ev)
+}
+
+// guard calls fn, for which no connection is to blame.
+func (l *Loop) guard(fn func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(p)
+		}
+	}()
+	fn()
+}
+
+func (l *Loop) panicked(p any) {
+	if err, ok := p.(runtime.Error); ok {
+		p = err.Error()
+	}
+	l.Log.Error("panic in an event handler, its session is closed", "panic", p, "stack", string(debug.Stack()))
+}
+
+func (l *Loop) ticked() {
+	l.wheel.advance(func(t *Timer) { l.guard(func() { t.Owner.Expired(t) }) })
+}
+
+// settle brings the connections that were touched into order: what was resumed
+// is given what it had left, and the poller learns what each waits for now.
+// Doing it once per event and not at each call keeps a handler from being
+// entered within its own calls, and spares system calls that cancel out.
+func (l *Loop) settle() {
+	for i := 0; i < len(l.touch); i++ { // grows while it runs
+		c := l.touch[i]
+		l.touch[i] = nil
+		c.touched = false
+		if c.state != stateDead {
+			l.settleOne(c)
+		}
+	}
+	l.touch = l.touch[:0]
+}
+
+func (l *Loop) settleOne(c *Conn) {
+	l.cur = c
+	defer func() {
+		l.cur = nil
+		if p := recover(); p != nil {
+			l.panicked(p)
+			c.Close(fmt.Errorf("%w: %v", ErrPanic, p))
+		}
+	}()
+	c.settle()
+}
+
+// add makes the loop know c under its descriptor.
+func (l *Loop) add(c *Conn) {
+	for len(l.conns) <= c.fd {
+		l.conns = append(l.conns, nil)
+	}
+	l.conns[c.fd] = c
+}
+
+// bury closes c's descriptor once all events that were fetched with it are
+// through, so that none of them can meet a descriptor that was given out again.
+func (l *Loop) bury(c *Conn) {
+	l.dead = append(l.dead, c)
+	if l.doom {
+		return
+	}
+	l.doom = true
+	_ = l.p.Trigger(queue.HighPriority, func(any) error {
+		l.reap()
+		l.settle()
+		return nil
+	}, nil)
+}
+
+func (l *Loop) reap() {
+	l.doom = false
+	for i := 0; i < len(l.dead); i++ { // grows while it runs
+		c := l.dead[i]
+		l.dead[i] = nil
+		if c.fd >= 0 {
+			unix.Close(c.fd)
+		}
+		if c.counted {
+			l.load.Add(-1)
+		}
+		l.guard(c.ended)
+	}
+	l.dead = l.dead[:0]
+}
+
+// maxTail is how large a tail's buffer may be to be kept for the next one.
+const (
+	maxTail  = 512
+	maxTails = 64
+)
+
+func (l *Loop) getTail() []byte {
+	if n := len(l.tails); n > 0 {
+		t := l.tails[n-1]
+		l.tails = l.tails[:n-1]
+		return t
+	}
+	return make([]byte, 0, maxTail)
+}
+
+func (l *Loop) putTail(t []byte) {
+	if cap(t) == maxTail && len(l.tails) < maxTails {
+		l.tails = append(l.tails, t[:0])
+	}
+}

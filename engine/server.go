@@ -1,0 +1,307 @@
+package engine
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"mysqlproxy/engine/reactor"
+	"mysqlproxy/packet"
+)
+
+// serverState is where the session with a backend stands.
+//
+//	dialing --> greeting --> login --> ready <--> busy
+//	     \__________\__________\_________\_________\___ closing --> closed
+type serverState uint8
+
+const (
+	serverDialing  serverState = iota // the connect is on its way
+	serverGreeting                    // connected; the greeting is awaited
+	serverLogin                       // greeted; the login dialogue is on
+	serverReady                       // logged in, nothing outstanding
+	serverBusy                        // at least one exchange outstanding
+	serverClosing                     // what is left for the server is sent
+	serverClosed
+	serverStates // their number
+)
+
+func (s serverState) String() string {
+	return [...]string{"dialing", "greeting", "login", "ready", "busy", "closing", "closed"}[s]
+}
+
+// serverMoves has the states that may follow each.
+var serverMoves = [serverStates]uint8{
+	serverDialing:  1<<serverGreeting | 1<<serverClosing | 1<<serverClosed,
+	serverGreeting: 1<<serverLogin | 1<<serverClosing | 1<<serverClosed,
+	serverLogin:    1<<serverReady | 1<<serverClosing | 1<<serverClosed,
+	serverReady:    1<<serverBusy | 1<<serverClosing | 1<<serverClosed,
+	serverBusy:     1<<serverReady | 1<<serverClosing | 1<<serverClosed,
+	serverClosing:  1 << serverClosed,
+}
+
+// maxGreeting bounds a server's first packet, in bytes of payload. The longest
+// that servers send is far below.
+const maxGreeting = 4 << 10
+
+// server is the session with a backend, for one client. It belongs to its loop.
+type server struct {
+	client  *client
+	conn    *reactor.Conn
+	backend *Backend
+	queue   exchanges
+	resp    packet.Response
+	caps    packet.Capability // in force between client and server
+	state   serverState
+
+	// dialogue is set while the last exchange is one to which the client sends
+	// packets that are no commands.
+	dialogue bool
+}
+
+// newServer starts to connect to b, which was taken for c.
+func newServer(c *client, b *Backend) *server {
+	s := &server{client: c, backend: b}
+	s.conn = c.loop.Dial(b.Addr, c.loop.engine.cfg.ConnectTimeout, s)
+	reactor.Link(c.conn, s.conn)
+	return s
+}
+
+// enter is the only place that changes s.state.
+func (s *server) enter(to serverState) {
+	if s.state == to {
+		return
+	}
+	if serverMoves[s.state]&(1<<to) == 0 {
+		s.client.loop.engine.illegal("server", s.state.String(), to.String())
+	}
+	s.state = to
+}
+
+// inTransaction tells what the server said last.
+func (s *server) inTransaction() bool {
+	return s.resp.Status()&(packet.StatusInTrans|packet.StatusInTransReadonly) != 0
+}
+
+// Opened: the backend has taken the connection.
+func (s *server) Opened(*reactor.Conn) {
+	s.enter(serverGreeting)
+	s.backend.set(BackendUp)
+}
+
+// Data takes what the server sends.
+func (s *server) Data(_ *reactor.Conn, p []byte) (used int) {
+	c := s.client
+	c.active = c.loop.Now()
+	switch s.state {
+	case serverGreeting:
+		return s.greeting(p)
+	case serverLogin, serverReady, serverBusy:
+	case serverDialing, serverClosing, serverClosed:
+		return len(p)
+	}
+	n := 0
+	end := reasonNone
+loop:
+	for n < len(p) {
+		if s.state == serverReady {
+			n, end = s.unasked(p, n)
+			break
+		}
+		k, step := s.resp.Feed(p[n:])
+		n += k
+		switch step {
+		case packet.More:
+			break loop
+		case packet.ClientTurn:
+			c.enter(clientInfile)
+		case packet.Done:
+			if end = s.done(); end != reasonNone {
+				break loop
+			}
+		case packet.Malformed:
+			end = ReasonServerProtocol
+			break loop
+		}
+	}
+	if n > 0 {
+		c.write(p[:n])
+	}
+	switch {
+	case end != reasonNone:
+		c.end(end, nil)
+		return len(p)
+	case c.held && !s.queue.full() && s.state >= serverReady:
+		c.release()
+	}
+	if c.loop.draining {
+		c.drain()
+	}
+	return n
+}
+
+// greeting takes the server's first packet.
+func (s *server) greeting(p []byte) (used int) {
+	c := s.client
+	if len(p) < packet.HeaderLen {
+		return 0
+	}
+	if n := packet.Packet(p).PayloadLen(); n > maxGreeting || n == 0 {
+		c.end(ReasonServerProtocol, nil)
+		return len(p)
+	}
+	pkt, rest, ok := packet.Next(p)
+	if !ok {
+		return 0
+	}
+	if pkt.Payload()[0] == 0xff { // too many connections, host not allowed and the like
+		c.write(pkt)
+		c.end(ReasonServerRefused, nil)
+		return len(p)
+	}
+	err := packet.MaskGreeting(pkt.Payload(), maskedCapabilities)
+	var g packet.Greeting
+	if err == nil {
+		g, err = packet.ParseGreeting(pkt.Payload())
+	}
+	if err != nil || len(rest) > 0 {
+		c.end(ReasonServerProtocol, err)
+		return len(p)
+	}
+	s.enter(serverLogin)
+	s.resp.BeginLogin()
+	c.greet(pkt, g.Capabilities)
+	return len(pkt)
+}
+
+// login is told that the client's login packet is on its way, and what is in
+// force from then on.
+func (s *server) login(caps packet.Capability) { s.caps = caps }
+
+// expect is told of a command that is being sent.
+func (s *server) expect(x exchange) {
+	s.queue.push(x)
+	s.dialogue = x.Command == packet.ComChangeUser || x.Command.Streams()
+	if s.state == serverReady {
+		s.resp.Begin(x.Request)
+		s.enter(serverBusy)
+		s.client.enter(clientBusy)
+	}
+}
+
+// done is called when a response has passed. It tells whether the session ends
+// by it.
+func (s *server) done() CloseReason {
+	c := s.client
+	if s.state == serverLogin {
+		if s.resp.Failed() {
+			return ReasonLoginRefused
+		}
+		s.resp.SetCapabilities(s.caps)
+		s.enter(serverReady)
+		c.enter(clientReady)
+		c.loop.Arm(&c.timer, 0) // from now on other limits hold
+		return reasonNone
+	}
+	s.queue.pop()
+	if !s.queue.empty() {
+		s.resp.Begin(s.queue.first().Request)
+		return reasonNone
+	}
+	s.dialogue = false
+	s.enter(serverReady)
+	if c.state == clientBusy { // not while it uploads a file that is not wanted any more
+		c.enter(clientReady)
+	}
+	return reasonNone
+}
+
+// unasked takes p[n:], which came while nothing was outstanding. A server says
+// goodbye like that; anything else would be taken for the response to the next
+// command, so the session cannot go on.
+func (s *server) unasked(p []byte, n int) (used int, end CloseReason) {
+	if len(p)-n < packet.HeaderLen {
+		return n, reasonNone
+	}
+	if packet.Packet(p[n:]).PayloadLen() > maxGreeting {
+		return n, ReasonServerProtocol
+	}
+	pkt, _, ok := packet.Next(p[n:])
+	switch {
+	case !ok:
+		return n, reasonNone
+	case len(pkt.Payload()) > 0 && pkt.Payload()[0] == 0xff:
+		return n + len(pkt), ReasonServerGoodbye
+	}
+	return n, ReasonServerProtocol
+}
+
+// EOF: the server has closed.
+func (s *server) EOF(*reactor.Conn) {
+	c := s.client
+	switch {
+	case s.state == serverGreeting:
+		s.conn.Close(errNoGreeting)
+	case s.state == serverReady && c.quit:
+		c.end(ReasonClientQuit, nil)
+	case s.state == serverReady || s.resp.Streaming():
+		c.end(ReasonServerClosed, nil)
+	default:
+		c.end(ReasonServerLost, nil)
+	}
+}
+
+var errNoGreeting = errors.New("it took the connection and sent no greeting")
+
+// HungUp: the server has gone while it was not read from, because the client is
+// slow. What it had sent is still read when the client has room for it.
+func (s *server) HungUp(*reactor.Conn) {}
+
+// Closed is the end of the server's socket.
+func (s *server) Closed(_ *reactor.Conn, err error) {
+	c := s.client
+	was := s.state
+	s.enter(serverClosed)
+	s.backend.release()
+	switch {
+	case c.state >= clientClosing:
+	case errors.Is(err, reactor.ErrPanic):
+		c.end(ReasonInternal, err)
+	case was > serverGreeting:
+		c.end(ReasonServerLost, err)
+	case exhausted(err):
+		c.end(ReasonExhausted, err)
+	default:
+		s.backend.fail(c.loop.engine, err)
+		c.connect() // with the next one
+		return
+	}
+	c.server = nil
+	c.finish()
+}
+
+// exhausted tells whether err is for want of something on this machine, which
+// says nothing about the backend.
+func exhausted(err error) bool {
+	for _, e := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EADDRNOTAVAIL} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// end closes the server's side of a session that ends for r.
+func (s *server) end(r CloseReason) {
+	if s.state >= serverClosing {
+		return
+	}
+	s.enter(serverClosing)
+	if s.conn.Waiting() > 0 && reasonTable[r].fault == FaultNobody {
+		// Commands of a client that has gone without waiting for responses
+		// are carried out all the same, as they would be by a server.
+		s.conn.CloseAfterFlush(flushWithin, false)
+		return
+	}
+	s.conn.Close(nil)
+}

@@ -1,0 +1,525 @@
+package packet
+
+// This file follows a server's responses through the stream without reading
+// them: a few first bytes of each packet decide, the rest is a count. The
+// grammar is that of MySQL's client/server protocol; where MySQL, MariaDB and
+// the documentation differ, the comment says what servers really send.
+//
+//	response := one_result ( one_result )*     the next one iff MORE_RESULTS_EXISTS
+//	one_result := OK | ERR
+//	            | LOCAL INFILE request, the client's file, then OK or ERR
+//	            | count, column definitions [EOF], row*, ( EOF | OK with 0xFE | ERR )
+
+// shape is the kind of response that a command gets.
+type shape uint8
+
+const (
+	shapeOne     shape = iota // one packet: OK, EOF or ERR
+	shapeNone                 // nothing
+	shapeResults              // results as above
+	shapeText                 // one packet of bare text, not to be looked at
+	shapeFields               // column definitions up to an EOF
+	shapePrepare              // COM_STMT_PREPARE_OK and its definitions
+	shapeFetch                // rows
+	shapeAuth                 // plugin data, both ways, up to OK or ERR
+	shapeStream               // packets without end, in both directions
+	shapeTunnel               // bytes without end, not even framed
+)
+
+// Step says where a response stands.
+type Step uint8
+
+const (
+	// More: the response goes on.
+	More Step = iota
+	// Done: the response has ended; what follows belongs to the next one.
+	Done
+	// ClientTurn: the server has asked for a file (LOAD DATA LOCAL) and will
+	// not go on until the client has sent it.
+	ClientTurn
+	// Malformed: these bytes cannot be part of this response. The stream can
+	// no longer be followed.
+	Malformed
+)
+
+func (s Step) String() string {
+	return [...]string{"more", "done", "client turn", "malformed"}[s]
+}
+
+// Status flags of OK and EOF packets.
+const (
+	StatusInTrans            uint16 = 0x0001
+	StatusAutocommit         uint16 = 0x0002
+	StatusMoreResults        uint16 = 0x0008
+	StatusCursorExists       uint16 = 0x0040
+	StatusLastRowSent        uint16 = 0x0080
+	StatusNoBackslashEscapes uint16 = 0x0200
+	StatusPSOutParams        uint16 = 0x1000
+	StatusInTransReadonly    uint16 = 0x2000
+	StatusSessionState       uint16 = 0x4000
+	StatusAnsiQuotes         uint16 = 0x8000 // MariaDB
+)
+
+// The first byte of a packet that is not a row or a definition.
+const (
+	headOK     = 0x00
+	headInfile = 0xfb
+	headEOF    = 0xfe // EOF, or OK where CapDeprecateEOF is in force
+	headERR    = 0xff
+)
+
+type state uint8
+
+const (
+	stIdle     state = iota // nothing is expected
+	stFirst                 // first packet of a result
+	stColumns               // count definitions are outstanding
+	stColEOF                // the EOF behind them
+	stRows                  // rows up to their end
+	stOne                   // the only packet
+	stText                  // the only packet, without a head byte
+	stFields                // COM_FIELD_LIST's definitions
+	stPrepare               // COM_STMT_PREPARE's first packet
+	stPrepared              // count packets behind it
+	stFetch                 // COM_STMT_FETCH's rows
+	stAuth                  // an authentication dialogue
+	stStream                // a replication stream
+	stTunnel                // bytes
+	stEnd                   // the packet that is passing is the last one
+)
+
+var firstState = [...]state{
+	shapeOne: stOne, shapeNone: stIdle, shapeResults: stFirst, shapeText: stText, shapeFields: stFields,
+	shapePrepare: stPrepare, shapeFetch: stFetch, shapeAuth: stAuth, shapeStream: stStream, shapeTunnel: stTunnel,
+}
+
+// Response follows the responses of one server connection. It sees headers and
+// first bytes only and gives the same answer wherever the stream is cut. The
+// zero Response expects nothing; SetCapabilities comes before the first Begin
+// of the command phase.
+type Response struct {
+	Cursor
+	state  state
+	cursor bool // the request asked for a cursor
+	turn   bool // the packet that is passing asks for a file
+	failed bool // the response ended in an ERR
+	begun  bool // a packet of the response has passed, or begun to
+
+	deprecateEOF bool // no EOF behind definitions, OK with 0xFE at the end of rows
+	metaFlag     bool // a byte behind the column count says whether definitions follow
+	prepareFlag  bool // the same in COM_STMT_PREPARE_OK
+	progress     bool // MariaDB's progress reports may come before the first packet
+
+	status uint16
+	code   uint16
+	count  uint32 // definitions outstanding
+}
+
+// SetCapabilities takes those that are in force, Effective(server, client).
+func (r *Response) SetCapabilities(c Capability) {
+	r.deprecateEOF = c&CapDeprecateEOF != 0
+	r.prepareFlag = c&CapOptionalMetadata != 0
+	r.metaFlag = c&(CapOptionalMetadata|CapMariaDBCacheMetadata) != 0
+	r.progress = c&CapMariaDBProgress != 0
+}
+
+// Begin expects the response to q, which must have one. The one before has
+// ended.
+func (r *Response) Begin(q Request) {
+	r.begin(firstState[commands[q.Command].resp])
+	r.cursor = q.Cursor && q.Command == ComStmtExecute
+}
+
+// BeginLogin expects what follows a client's login packet: plugin data up to
+// the final OK or ERR.
+func (r *Response) BeginLogin() { r.begin(stAuth) }
+
+func (r *Response) begin(s state) {
+	r.state, r.cursor, r.turn, r.failed, r.begun, r.code = s, false, false, false, false, 0
+}
+
+// Status is the status flags of the last OK or EOF that ended a result. An ERR
+// carries none and leaves it as it was.
+func (r *Response) Status() uint16 { return r.status }
+
+// Failed tells whether the last response that is Done ended in an ERR.
+func (r *Response) Failed() bool { return r.failed }
+
+// Code is the error number of the ERR that ended the last response, or 0.
+func (r *Response) Code() uint16 { return r.code }
+
+// Begun tells whether any of the response has passed.
+func (r *Response) Begun() bool { return r.begun }
+
+// Streaming tells whether a stream without end has the connection.
+func (r *Response) Streaming() bool { return r.state == stStream || r.state == stTunnel }
+
+// Feed follows buf, the next bytes from the server, and returns how many of
+// them, from the start, belong to the response and can be forwarded, and where
+// the response then stands. With More, bytes behind n are the torn beginning
+// of a packet, at most 28 of them: the caller keeps them and feeds them again
+// with what follows. Feed keeps nothing of buf.
+func (r *Response) Feed(buf []byte) (n int, step Step) {
+	if r.state == stTunnel {
+		return len(buf), More
+	}
+	for {
+		if r.left > 0 {
+			n += r.Pass(len(buf) - n)
+			if r.left > 0 {
+				return n, More
+			}
+		}
+		if !r.cont {
+			if r.state == stEnd {
+				r.state = stIdle
+				return n, Done
+			}
+			if r.turn {
+				r.turn = false
+				return n, ClientTurn
+			}
+			if r.state == stIdle {
+				return n, Malformed
+			}
+		}
+		b := buf[n:]
+		if len(b) < HeaderLen {
+			return n, More
+		}
+		if r.cont { // its first byte may be anything
+			r.Open(b)
+		} else {
+			switch r.look(b[HeaderLen:], payloadLen(b)) {
+			case sawShort:
+				return n, More
+			case sawMalformed:
+				return n, Malformed
+			}
+			r.Open(b)
+		}
+		n += HeaderLen
+		r.begun = true
+	}
+}
+
+// saw is what look could make of a packet's first bytes.
+type saw uint8
+
+const (
+	sawPacket    saw = iota // looked at, the state has moved
+	sawShort                // more bytes of it are needed, nothing has changed
+	sawMalformed            // it cannot stand here
+)
+
+// look moves the state by a packet of n bytes whose payload starts p. p may end
+// before the payload does, or behind it.
+func (r *Response) look(p []byte, n int) saw {
+	if len(p) > n {
+		p = p[:n]
+	}
+	if n > 0 && len(p) == 0 {
+		return sawShort
+	}
+	if n == 0 {
+		return r.lookEmpty()
+	}
+	switch r.state {
+	case stRows, stFetch:
+		// By far the most packets are rows, and a row never starts with 0xFF,
+		// and with 0xFE only if its first column is longer than a packet.
+		if p[0] < headEOF || (p[0] == headEOF && !r.endsRows(n)) {
+			return sawPacket
+		}
+		if p[0] == headERR {
+			return r.lookERR(p, n)
+		}
+		return r.lookEnd(p, n)
+	case stFirst:
+		return r.lookFirst(p, n)
+	case stColumns:
+		if p[0] == headERR {
+			return r.lookERR(p, n)
+		}
+		if r.count--; r.count == 0 {
+			r.definitionsEnded()
+		}
+		return sawPacket
+	case stColEOF:
+		return r.lookColEOF(p, n)
+	case stOne:
+		switch p[0] {
+		case headOK, headEOF:
+			return r.lookEnd(p, n)
+		case headERR:
+			return r.lookERR(p, n)
+		}
+		return sawMalformed
+	case stText:
+		r.state = stEnd
+		return sawPacket
+	case stFields:
+		switch p[0] {
+		case headEOF:
+			return r.lookEnd(p, n)
+		case headERR:
+			return r.lookERR(p, n)
+		}
+		return sawPacket
+	case stPrepare:
+		return r.lookPrepare(p, n)
+	case stPrepared:
+		if p[0] == headERR {
+			return r.lookERR(p, n)
+		}
+		if r.count--; r.count == 0 {
+			r.state = stEnd
+		}
+		return sawPacket
+	case stAuth:
+		switch p[0] {
+		case headOK:
+			return r.lookEnd(p, n)
+		case headERR:
+			return r.lookERR(p, n)
+		}
+		return sawPacket // a switch, more data, a prompt: anything else is the plugin's
+	case stStream:
+		// Events start with 0x00. An EOF ends a dump that does not wait for
+		// more (mysqlbinlog), an ERR any.
+		switch {
+		case p[0] == headERR:
+			return r.lookERR(p, n)
+		case p[0] == headEOF && n < 9:
+			return r.lookEnd(p, n)
+		}
+		return sawPacket
+	case stIdle, stTunnel, stEnd:
+	}
+	return sawMalformed
+}
+
+// lookEmpty moves the state by an empty packet. A server sends one in a
+// dialogue, as a row of a table without columns, as text.
+func (r *Response) lookEmpty() saw {
+	switch r.state {
+	case stAuth, stRows, stFetch, stStream:
+		return sawPacket
+	case stText:
+		r.state = stEnd
+		return sawPacket
+	}
+	return sawMalformed
+}
+
+// endsRows tells whether a packet of n bytes that starts with 0xFE ends the
+// rows. An old EOF is 5 bytes, and below 9 nothing else can start so; an OK in
+// its place can be long, for it may carry session state.
+func (r *Response) endsRows(n int) bool {
+	if r.deprecateEOF {
+		return n < MaxPayload
+	}
+	return n < 9
+}
+
+func (r *Response) lookFirst(p []byte, n int) saw {
+	switch {
+	case p[0] == headERR:
+		if r.progress && n > 3 {
+			if len(p) < 3 {
+				return sawShort
+			}
+			if p[1] == 0xff && p[2] == 0xff {
+				return sawPacket // a progress report; the first packet is still to come
+			}
+		}
+		return r.lookERR(p, n)
+	case p[0] == headOK, p[0] == headEOF && n < 9:
+		return r.lookEnd(p, n)
+	case p[0] == headInfile:
+		r.turn = true // the result of the load takes this one's place
+		return sawPacket
+	}
+	size := lenencSize(p[0])
+	if size == 0 || size > n {
+		return sawMalformed
+	}
+	need := size
+	if r.metaFlag && n > size {
+		need++ // the flag stands behind the count, whatever MySQL's manual says
+	}
+	if len(p) < need {
+		return sawShort
+	}
+	count := uint32(p[0])
+	switch size {
+	case 3:
+		count = uint32(p[1]) | uint32(p[2])<<8
+	case 4:
+		count = uint32(p[1]) | uint32(p[2])<<8 | uint32(p[3])<<16
+	}
+	if count == 0 {
+		return sawMalformed
+	}
+	r.count, r.state = count, stColumns
+	if need > size && p[size] == 0 {
+		r.definitionsEnded() // the client has them already; an EOF would still follow
+	}
+	return sawPacket
+}
+
+// lenencSize is the length of a length-encoded integer by its first byte, 0 if
+// it cannot be a count of columns.
+func lenencSize(first byte) int {
+	switch {
+	case first < 0xfb:
+		return 1
+	case first == 0xfc:
+		return 3
+	case first == 0xfd:
+		return 4
+	}
+	return 0
+}
+
+func (r *Response) definitionsEnded() {
+	r.state = stColEOF
+	if r.deprecateEOF {
+		r.state = stRows
+	}
+}
+
+// lookColEOF looks at what must be the EOF behind column definitions.
+func (r *Response) lookColEOF(p []byte, n int) saw {
+	switch {
+	case p[0] == headERR:
+		return r.lookERR(p, n)
+	case p[0] != headEOF || n > 8:
+		return sawMalformed
+	case n < 5: // the one byte of servers before 4.1
+		r.state = stRows
+		return sawPacket
+	case len(p) < 5:
+		return sawShort
+	}
+	status := uint16(p[3]) | uint16(p[4])<<8
+	r.state = stRows
+	// The rows of an opened cursor wait for COM_STMT_FETCH. The flag alone says
+	// nothing: inside a CALL whose procedure has a cursor open, rows follow.
+	if r.cursor && status&StatusCursorExists != 0 && status&StatusMoreResults == 0 {
+		r.status, r.state = status, stEnd
+	}
+	return sawPacket
+}
+
+// lookEnd looks at the OK or EOF that ends a result or a response.
+func (r *Response) lookEnd(p []byte, n int) saw {
+	status, sees := endStatus(p, n)
+	switch sees {
+	case sawShort:
+		return sawShort
+	case sawPacket:
+		r.status = status
+	case sawMalformed: // no flags in it, as in a one-byte EOF
+		status = 0
+	}
+	more := r.state == stFirst || r.state == stRows
+	if more && status&StatusMoreResults != 0 {
+		r.state = stFirst
+	} else {
+		r.state = stEnd
+	}
+	return sawPacket
+}
+
+// endStatus reads the status flags of an OK, with whichever head byte, or of an
+// EOF. An EOF has the warnings first, an OK the flags; their lengths tell them
+// apart, for an OK has 7 bytes at least.
+func endStatus(p []byte, n int) (status uint16, sees saw) {
+	if p[0] == headEOF && n < 7 {
+		if n < 5 {
+			return 0, sawMalformed
+		}
+		if len(p) < 5 {
+			return 0, sawShort
+		}
+		return uint16(p[3]) | uint16(p[4])<<8, sawPacket
+	}
+	at := 1
+	for range 2 { // affected rows, last insert id
+		if at >= n {
+			return 0, sawMalformed
+		}
+		if at >= len(p) {
+			return 0, sawShort
+		}
+		if p[at] == 0xfe {
+			at += 9
+		} else if s := lenencSize(p[at]); s != 0 {
+			at += s
+		} else {
+			return 0, sawMalformed
+		}
+	}
+	if at+2 > n {
+		return 0, sawMalformed
+	}
+	if at+2 > len(p) {
+		return 0, sawShort
+	}
+	return uint16(p[at]) | uint16(p[at+1])<<8, sawPacket
+}
+
+// lookERR looks at an ERR, which ends any response, whatever was to follow.
+func (r *Response) lookERR(p []byte, n int) saw {
+	if r.progress && n > 3 && r.state == stRows {
+		// As before the first packet; no server is known to do it.
+		if len(p) < 3 {
+			return sawShort
+		}
+		if p[1] == 0xff && p[2] == 0xff {
+			return sawPacket
+		}
+	}
+	if n >= 3 {
+		if len(p) < 3 {
+			return sawShort
+		}
+		r.code = uint16(p[1]) | uint16(p[2])<<8
+	}
+	r.failed, r.state = true, stEnd
+	return sawPacket
+}
+
+// lookPrepare looks at COM_STMT_PREPARE_OK, which says how many packets follow:
+//
+//	00, u32 statement id, u16 columns, u16 parameters, 00, u16 warnings [, u8 definitions follow]
+func (r *Response) lookPrepare(p []byte, n int) saw {
+	switch {
+	case p[0] == headERR:
+		return r.lookERR(p, n)
+	case p[0] != headOK || n < 9:
+		return sawMalformed
+	case len(p) < n && len(p) < 13:
+		return sawShort
+	}
+	columns := uint32(p[5]) | uint32(p[6])<<8
+	params := uint32(p[7]) | uint32(p[8])<<8
+	left := params + columns
+	if r.prepareFlag && n > 12 && p[12] == 0 {
+		left = 0
+	}
+	if !r.deprecateEOF { // these come even where the definitions are left out
+		if params > 0 {
+			left++
+		}
+		if columns > 0 {
+			left++
+		}
+	}
+	r.count, r.state = left, stPrepared
+	if left == 0 {
+		r.state = stEnd
+	}
+	return sawPacket
+}
