@@ -1,0 +1,179 @@
+package packet
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+const mysqlCaps = 0xdfffffff // MySQL 9.7's
+
+// aGreeting is one as MySQL 8 and later send it.
+func aGreeting() Greeting {
+	g := Greeting{
+		Version: []byte("9.7.4"), ThreadID: 0x01020304, ChallengeSize: ChallengeLen, Capabilities: mysqlCaps,
+		Collation: 255, Status: StatusAutocommit, Plugin: []byte("caching_sha2_password"),
+	}
+	copy(g.Challenge[:], "abcdefghijklmnopqrst")
+	return g
+}
+
+func TestGreetingLayout(t *testing.T) {
+	g := aGreeting()
+	want := "\x0a9.7.4\x00\x04\x03\x02\x01abcdefgh\x00\xff\xff\xff\x02\x00\xff\xdf\x15" +
+		"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00ijklmnopqrst\x00caching_sha2_password\x00"
+	if got := g.Append(nil); string(got) != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// equalGreeting compares two greetings by what they say.
+func equalGreeting(a, b Greeting) bool {
+	ok := bytes.Equal(a.Version, b.Version) && bytes.Equal(a.Plugin, b.Plugin)
+	a.Version, a.Plugin, b.Version, b.Plugin = nil, nil, nil, nil
+	return ok && a.ThreadID == b.ThreadID && a.Challenge == b.Challenge && a.ChallengeSize == b.ChallengeSize &&
+		a.Capabilities == b.Capabilities && a.Collation == b.Collation && a.Status == b.Status
+}
+
+func TestParseGreetingIsLenient(t *testing.T) {
+	base := aGreeting()
+	whole := base.Append(nil)
+	maria := base
+	maria.Capabilities = maria.Capabilities&^CapLongPassword | CapMariaDBProgress | CapMariaDBBulkUnitResults
+	noPlugin := base
+	noPlugin.Capabilities &^= CapPluginAuth
+	noPlugin.Plugin = nil
+	ancient := noPlugin
+	ancient.Capabilities &^= CapSecureConnection
+	ancient.ChallengeSize = shortChallengeLen
+	ancient.Challenge = [ChallengeLen]byte{'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}
+	short := ancient
+	short.Capabilities &= 0xffff
+	short.Collation, short.Status = 0, 0
+	odd := base
+	odd.Version = []byte("not.a.version 300.1")
+	long := bytes.Clone(whole)
+	long[len(long)-len("ijklmnopqrst\x00caching_sha2_password\x00")-11] = 30 // 9 bytes more than usual
+	long = bytes.Replace(long, []byte("ijklmnopqrst\x00"), []byte("ijklmnopqrstuvwxyz123\x00"), 1)
+	for _, c := range []struct {
+		name    string
+		payload []byte
+		want    Greeting
+	}{
+		{"MySQL", whole, base},
+		{"MariaDB's extended capabilities", maria.Append(nil), maria},
+		{"plugin without NUL", whole[:len(whole)-1], base},
+		{"no PLUGIN_AUTH", noPlugin.Append(nil), noPlugin},
+		{"no PLUGIN_AUTH and no NUL behind the challenge", bytes.TrimSuffix(noPlugin.Append(nil), []byte{0}), noPlugin},
+		{"no SECURE_CONNECTION", ancient.Append(nil), ancient},
+		{"ends behind the low capabilities", ancient.Append(nil)[:1+6+4+8+1+2], short},
+		{"a version that is none", odd.Append(nil), odd},
+		{"a longer challenge", long, base},
+	} {
+		got, err := ParseGreeting(c.payload)
+		if err != nil || !equalGreeting(got, c.want) {
+			t.Errorf("%s: got %+v, %v\nwant %+v", c.name, got, err, c.want)
+		}
+	}
+}
+
+func TestParseGreetingRefuses(t *testing.T) {
+	g := aGreeting()
+	for name, payload := range map[string][]byte{
+		"nothing": nil, "an ERR": AppendERR(nil, 1040, "", "Too many connections"),
+		"protocol version 9":       append([]byte{9}, g.Append(nil)[1:]...),
+		"a version without an end": []byte("\x0a8.0.36"),
+	} {
+		if _, err := ParseGreeting(payload); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: error %v, want ErrMalformed", name, err)
+		}
+	}
+}
+
+func TestGreetingAtEveryCut(t *testing.T) {
+	g := aGreeting()
+	payload := g.Append(nil)
+	low := 1 + 6 + 4 + 8 + 1 + 2
+	everyCut(t, payload, low, func(b []byte) error { _, err := ParseGreeting(b); return err })
+	everyCut(t, payload, low, func(b []byte) error { return MaskGreeting(b, CapSSL) })
+}
+
+func TestMaskGreetingClearsBitsAndNothingElse(t *testing.T) {
+	mysql := aGreeting()
+	maria := mysql
+	maria.Capabilities = maria.Capabilities&^CapLongPassword | capsExtended
+	everything := ^Capability(0)
+	for _, c := range []struct {
+		name string
+		g    Greeting
+		drop Capability
+	}{
+		{"nothing", mysql, 0},
+		{"TLS and compression", mysql, CapSSL | CapCompress | CapZstd},
+		{"the highest", mysql, CapRememberOptions},
+		{"extended", maria, CapMariaDBProgress | CapMariaDBCacheMetadata},
+		{"both halves and extended", maria, CapSSL | CapQueryAttributes | CapMariaDBBulk},
+	} {
+		payload := c.g.Append(nil)
+		payload = append(payload, "what a later server may add"...)
+		before := bytes.Clone(payload)
+		if err := MaskGreeting(payload, c.drop); err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseGreeting(payload)
+		if err != nil || got.Capabilities != c.g.Capabilities&^c.drop {
+			t.Errorf("%s: capabilities %v, %v, want %v", c.name, got.Capabilities, err, c.g.Capabilities&^c.drop)
+		}
+		// With all capabilities masked on both sides the rest must be the same.
+		if MaskGreeting(before, everything&^CapLongPassword) != nil || MaskGreeting(payload, everything&^CapLongPassword) != nil {
+			t.Fatal("masked greeting is malformed")
+		}
+		if !bytes.Equal(before, payload) {
+			t.Errorf("%s: more than the capabilities has changed", c.name)
+		}
+	}
+	// Where bit 0 is set, the reserved bytes are not capabilities.
+	payload := mysql.Append(nil)
+	at := bytes.Index(payload, []byte("ijkl")) - 4
+	payload[at] = 0xff
+	if err := MaskGreeting(payload, everything&^CapLongPassword); err != nil || payload[at] != 0xff {
+		t.Errorf("reserved byte is %#x, %v, want it untouched", payload[at], err)
+	}
+}
+
+func TestGreetingDoesNotAllocate(t *testing.T) {
+	g := aGreeting()
+	payload, dst := g.Append(nil), make([]byte, 0, 256)
+	noAllocs(t, "ParseGreeting", func() { g, _ = ParseGreeting(payload) })
+	noAllocs(t, "Append", func() { dst = g.Append(dst[:0]) })
+	noAllocs(t, "MaskGreeting", func() { _ = MaskGreeting(payload, CapSSL) })
+}
+
+func FuzzGreeting(f *testing.F) { // property: what Append writes says the same
+	for _, c := range conversations(f) {
+		f.Add(c.packets[0].pkt.Payload(), uint64(CapSSL|CapMariaDBBulk))
+	}
+	g := aGreeting()
+	f.Add(g.Append(nil), uint64(CapDeprecateEOF))
+	f.Fuzz(func(t *testing.T, in []byte, drop uint64) {
+		g, err := ParseGreeting(in)
+		if err != nil {
+			if MaskGreeting(in, Capability(drop)) == nil {
+				t.Fatalf("%x: does not parse but can be masked", in)
+			}
+			return
+		}
+		if again, err := ParseGreeting(g.Append(nil)); err != nil || !equalGreeting(g, again) {
+			t.Fatalf("%x is %+v, written again %+v, %v", in, g, again, err)
+		}
+		masked := bytes.Clone(in)
+		if err := MaskGreeting(masked, Capability(drop)); err != nil || len(masked) != len(in) {
+			t.Fatalf("%x: cannot be masked: %v", in, err)
+		}
+		for i := range masked {
+			if masked[i]&^in[i] != 0 {
+				t.Fatalf("%x masked by %x is %x: bits were set", in, drop, masked)
+			}
+		}
+	})
+}
