@@ -1,0 +1,62 @@
+// Load drives a proxy, or a server, in a closed loop from one thread and checks
+// every byte that comes back. It speaks to the null server, directly or through
+// a proxy, whose answers it knows.
+//
+// The report is one line of JSON on the standard output. The exit status is 1 if
+// a single answer was wrong or missing.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+var modes = []string{"point", "execute", "bulk", "connect", "idle", "slow"}
+
+func main() {
+	var o options
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:13306", "`address` of the proxy or the null server")
+	flag.StringVar(&o.mode, "mode", "point", "what a connection does: point (a query), execute (a prepared statement), bulk (a large result),\n"+
+		"connect (connect, log in, query, quit), idle (nothing), slow (a large result at -rate)")
+	flag.IntVar(&o.conns, "conns", 1, "connections")
+	flag.DurationVar(&o.warmup, "warmup", 100*time.Millisecond, "time before the measured window")
+	flag.DurationVar(&o.duration, "duration", time.Second, "length of the measured window")
+	flag.DurationVar(&o.timeout, "timeout", 10*time.Second, "time to log in, and to wait for the last answers")
+	flag.StringVar(&o.user, "user", "bench", "user `name`")
+	flag.StringVar(&o.password, "password", "", "password")
+	flag.StringVar(&o.database, "db", "sbtest", "database, none if empty")
+	flag.Int64Var(&o.bulk, "bulk", 10_000_000, "`bytes` of a large result")
+	flag.IntVar(&o.row, "row", 1024, "`bytes` of one of its rows on the wire")
+	flag.Int64Var(&o.rate, "rate", 1_000_000, "`bytes` a second that slow reads")
+	flag.BoolVar(&o.noDeprecateEOF, "eof", false, "do not ask for DEPRECATE_EOF")
+	flag.IntVar(&o.pid, "pid", 0, "process whose CPU time during the window is reported")
+	flag.BoolVar(&o.untilEOF, "stdin", false, "end the window as soon as the standard input ends")
+	flag.Parse()
+	if !slices.Contains(modes, o.mode) || o.conns < 1 || o.rate < 1 || o.bulk < 0 || flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(400)
+	if o.mode == "idle" {
+		// The connections stand: whoever started this may look at the proxy now.
+		o.onReady = func() { fmt.Println(`{"ready":true}`) }
+	}
+	r, err := run(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil || r.Errors > 0 {
+		for _, e := range r.FirstErrors {
+			fmt.Fprintln(os.Stderr, "load:", e)
+		}
+		os.Exit(1)
+	}
+}
