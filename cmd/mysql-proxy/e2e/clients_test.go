@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// clients are other people's programs and connectors, each with a script in
+// the folder clients.
+var clients = []struct {
+	name    string
+	command []string
+}{
+	{"mariadb command line client", []string{"sh", "mariadb_cli.sh"}},
+	{"mariadb-dump and restore", []string{"sh", "mariadb_dump.sh"}},
+	// The system's Python: the one that Debian's packages are for.
+	{"PyMySQL", []string{"/usr/bin/python3", "pymysql_client.py"}},
+	{"mysqlclient", []string{"/usr/bin/python3", "mysqlclient_client.py"}},
+	{"PHP mysqli", []string{"php", "mysqli_client.php"}},
+	{"PHP PDO", []string{"php", "pdo_client.php"}},
+	{"DBD::mysql", []string{"perl", "dbd_mysql_client.pl"}},
+	{"MariaDB Connector/J", []string{"java", "-Dfile.encoding=UTF-8", "-cp", "/usr/share/java/mariadb-java-client.jar", "ConnectorJ.java"}},
+	{"node mysql2", []string{"node", "node/mysql2_client.js"}},
+	{"node mariadb", []string{"node", "node/mariadb_client.js"}},
+	{"sysbench", []string{"sh", "sysbench.sh"}},
+}
+
+func TestOtherPeoplesClients(t *testing.T) {
+	modules := nodeModules(t)
+	p := startProxy(t, []string{bed.Primary.Addr})
+	for _, c := range clients {
+		t.Run(c.name, func(t *testing.T) {
+			run := func(addr, db string) {
+				t.Helper()
+				clientDB(t, db)
+				runClient(t, addr, db, modules, c.command)
+			}
+			run(bed.Primary.Addr, "e2e_client_direct")
+			if !t.Failed() { // else the fault is not the proxy's
+				run(p.addr, "e2e_client_proxied")
+			}
+		})
+	}
+}
+
+// clientDB makes an empty database with the procedure two.
+func clientDB(t *testing.T, name string) {
+	t.Helper()
+	mustExec(t, "DROP DATABASE IF EXISTS "+name, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4",
+		"CREATE PROCEDURE "+name+".two(IN a INT) BEGIN SELECT a; SELECT a + 1, 'two'; END")
+}
+
+func runClient(t *testing.T, addr, db, modules string, command []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Dir = "clients"
+	cmd.WaitDelay = 5 * time.Second
+	cmd.Env = append(os.Environ(), "DB_HOST="+host, "DB_PORT="+port, "DB_USER="+bed.Users.App.Name,
+		"DB_PASSWORD="+bed.Users.App.Password, "DB_NAME="+db, "DB_TMP="+t.TempDir(), "NODE_PATH="+modules, "LC_ALL=C.UTF-8")
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		err = errors.New("it hangs")
+	}
+	if text := strings.TrimSpace(string(out)); err != nil || text != "OK" && !strings.HasSuffix(text, "\nOK") {
+		t.Errorf("%s in %s: %v\n%s", strings.Join(command, " "), db, err, out)
+	}
+}
+
+// nodeModules is the folder with the Node packages that clients/node pins. They
+// are fetched once, into the source tree's .cache.
+func nodeModules(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../../.cache/e2e-node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := true
+	for _, f := range []string{"package.json", "package-lock.json"} {
+		want, err := os.ReadFile(filepath.Join("clients/node", f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, f)); err != nil || string(got) != string(want) {
+			same = false
+		}
+	}
+	modules := filepath.Join(dir, "node_modules")
+	if _, err := os.Stat(filepath.Join(modules, ".package-lock.json")); err == nil && same { // npm writes it last
+		return modules
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"package.json", "package-lock.json"} {
+		b, err := os.ReadFile(filepath.Join("clients/node", f))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, f), b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	}
+	return modules
+}
+
+func TestGoSQLDriver(t *testing.T) {
+	p := startProxy(t, []string{bed.Primary.Addr})
+	for _, way := range []struct{ name, addr string }{{"direct", bed.Primary.Addr}, {"proxied", p.addr}} {
+		for _, params := range []string{"", "interpolateParams=true", "compress=true", "clientFoundRows=true"} {
+			t.Run(way.name+" "+params, func(t *testing.T) {
+				clientDB(t, "e2e_client_go")
+				db := openDB(t, way.addr, bed.Users.App, "e2e_client_go", "multiStatements=true&parseTime=true&"+params)
+				goDriver(t, db)
+			})
+		}
+		t.Run(way.name+" as the ed25519 user", func(t *testing.T) {
+			db := openDB(t, way.addr, bed.Users.Ed25519, bed.Database, "")
+			var name string
+			if err := db.QueryRow("SELECT CURRENT_USER()").Scan(&name); err != nil || name != bed.Users.Ed25519.Name+"@%" {
+				t.Errorf("CURRENT_USER() is %q, %v", name, err)
+			}
+		})
+	}
+}
+
+func goDriver(t *testing.T, db *sql.DB) {
+	exec := func(q string, args ...any) {
+		t.Helper()
+		if _, err := db.Exec(q, args...); err != nil {
+			t.Fatalf("%.60s: %v", q, err)
+		}
+	}
+	exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(200), d DATETIME(6), n DECIMAL(20,5), b LONGBLOB)")
+	when := time.Date(2026, 2, 28, 23, 59, 59, 123456000, time.UTC)
+	big := strings.Repeat("\x00\xff'\\", 1<<18)
+	exec("INSERT INTO t (s, d, n, b) VALUES (?, ?, ?, ?)", "Grüße 🐬", when, "-12345.67890", big)
+	exec("INSERT INTO t (s, d, n, b) VALUES (?, ?, ?, ?)", nil, nil, nil, nil)
+
+	stmt, err := db.Prepare("SELECT s, d, n, b FROM t WHERE id = ?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stmt.Close()
+	var s, n, b sql.NullString
+	var d sql.NullTime
+	if err := stmt.QueryRow(1).Scan(&s, &d, &n, &b); err != nil || s.String != "Grüße 🐬" || !d.Time.Equal(when) || n.String != "-12345.67890" || b.String != big {
+		t.Errorf("row 1: %v %q %v %q, %d bytes", err, s.String, d.Time, n.String, len(b.String))
+	}
+	if err := stmt.QueryRow(2).Scan(&s, &d, &n, &b); err != nil || s.Valid || d.Valid || n.Valid || b.Valid {
+		t.Errorf("row 2: %v, want NULLs", err)
+	}
+
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec("INSERT INTO t (s) VALUES ('gone')"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	var count int
+	if err := db.QueryRow("SELECT COUNT(*) FROM t").Scan(&count); err != nil || count != 2 {
+		t.Errorf("%d rows after the rollback, %v; want 2", count, err)
+	}
+
+	rows, err := db.Query("SELECT 1; CALL two(5); SELECT 'x'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var got []string
+	for more := true; more; more = rows.NextResultSet() {
+		cols, err := rows.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			vals := make([]any, len(cols))
+			for i := range vals {
+				vals[i] = new(sql.RawBytes)
+			}
+			if err := rows.Scan(vals...); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprintf("%s", *vals[0].(*sql.RawBytes)))
+		}
+	}
+	if rows.Err() != nil || strings.Join(got, " ") != "1 5 6 x" {
+		t.Errorf("results %q, %v; want 1 5 6 x", got, rows.Err())
+	}
+	for q, code := range map[string]uint16{"SELECT * FROM missing": 1146, "INSERT INTO t (id) VALUES (1)": 1062, "NONSENSE": 1064} {
+		_, err := db.Exec(q)
+		if e := (*mysql.MySQLError)(nil); !errors.As(err, &e) || e.Number != code {
+			t.Errorf("%s: %v, want error %d", q, err, code)
+		}
+	}
+}
