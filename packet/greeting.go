@@ -42,7 +42,7 @@ type greetingPlaces struct{ low, high, extended int }
 
 // ParseGreeting reads a greeting of protocol version 10. It takes any version
 // string, a plugin name without its NUL, and a greeting that ends before the
-// fields that later servers have added. An ERR (0xFF), which a server may send
+// fields that 4.1 has added. An ERR (0xFF), which a server may send
 // in a greeting's place, is ErrMalformed here: look at the first byte before.
 func ParseGreeting(payload []byte) (Greeting, error) {
 	g, _, err := parseGreeting(payload)
@@ -63,8 +63,8 @@ func parseGreeting(payload []byte) (g Greeting, at greetingPlaces, err error) {
 	if f.bad {
 		return Greeting{}, greetingPlaces{}, ErrMalformed
 	}
-	if len(f.b) == 0 {
-		return g, at, nil
+	if len(f.b) == 0 && g.Capabilities&CapSecureConnection == 0 {
+		return g, at, nil // a server before 4.1
 	}
 	g.Collation = f.u8()
 	g.Status = f.u16()
