@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// All that MySQL Proxy has and this version does not is refused here, and
+// only here: never silently ignored.
+
+// plugins are those that this version has.
+var plugins = []string{"proxy"}
+
+// laterPlugins are MySQL Proxy's other ones.
+var laterPlugins = []string{"admin", "debug", "replicant"}
+
+// laterNote is what the help adds to an option that is refused.
+func laterNote(o *option) string {
+	if o.long == "proxy-lua-script" {
+		return "; not supported by this version yet"
+	}
+	return ""
+}
+
+// isPlugin tells whether name is a plugin, of this version or not.
+func isPlugin(name string) bool {
+	return slices.Contains(plugins, name) || slices.Contains(laterPlugins, name)
+}
+
+// refusePlugins names the plugins that cannot be loaded, or is nil.
+func refusePlugins(s *settings) error {
+	for _, name := range s.Plugins {
+		switch {
+		case slices.Contains(plugins, name):
+		case slices.Contains(laterPlugins, name):
+			return fmt.Errorf("the plugin %s is not supported by this version yet; remove it from --plugins", name)
+		case strings.Contains(name, ","):
+			return fmt.Errorf("there is no plugin %s; on the command line give --plugins once per plugin", clip(name))
+		default:
+			return fmt.Errorf("there is no plugin %s; known: %s", clip(name), strings.Join(plugins, ", "))
+		}
+	}
+	return nil
+}
+
+// refuseScripts is an error if a loaded plugin is to run a script.
+func refuseScripts(s *settings) error {
+	if s.ProxyLuaScript == "" {
+		return nil
+	}
+	return errors.New("Lua scripts are not supported by this version yet; remove proxy-lua-script to forward all statements to the read/write backends")
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"syscall"
+
+	"mysqlproxy/engine"
+	"mysqlproxy/engine/reactor"
+)
+
+// checkAddresses finds mistyped addresses while somebody is looking, without
+// asking the name service. The warnings are one line each.
+func checkAddresses(s *settings) (warnings []string, err error) {
+	for _, list := range []struct {
+		option    string
+		addresses []string
+		listen    bool
+	}{
+		{"proxy-address", s.ProxyAddresses, true},
+		{"proxy-backend-addresses", s.Backends, false},
+		{"proxy-read-only-backend-addresses", s.ReadOnlyBackends, false},
+	} {
+		for _, text := range list.addresses {
+			e, err := reactor.SplitAddr(text)
+			switch {
+			case err != nil:
+				return nil, fmt.Errorf("--%s: %w", list.option, err)
+			case list.listen && e.Path == "" && !e.PortGiven:
+				warnings = append(warnings, fmt.Sprintf("--%s=%s has no port: it listens on %d, not on 4040", list.option, clean(text), reactor.DefaultPort))
+			case !list.listen && e.Path == "" && e.Port == 0:
+				return nil, fmt.Errorf("--%s: address %q: port 0 is for listening only", list.option, text)
+			}
+		}
+	}
+	return warnings, nil
+}
+
+// engineConfig resolves the addresses, which may ask the name service, and
+// makes the engine's configuration of the settings.
+func engineConfig(s *settings, log *slog.Logger) (engine.Config, error) {
+	c := engine.Config{
+		Loops:           s.EventThreads,
+		ConnectTimeout:  s.ConnectTimeout,
+		LoginTimeout:    s.LoginTimeout,
+		ReadTimeout:     s.ReadTimeout,
+		WriteTimeout:    s.WriteTimeout,
+		ShutdownTimeout: s.ShutdownTimeout,
+		Log:             log,
+	}
+	if c.Loops == 0 {
+		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
+	}
+	for _, text := range s.ProxyAddresses {
+		a, err := reactor.ParseAddr(text)
+		if err != nil {
+			return c, fmt.Errorf("--proxy-address: %w", err)
+		}
+		c.Listen = append(c.Listen, a)
+	}
+	seen := map[reactor.Addr]string{} // how the address was given
+	add := func(option string, addresses []string, readOnly bool) error {
+		for _, text := range addresses {
+			a, err := reactor.ParseAddr(text)
+			if err != nil {
+				return fmt.Errorf("--%s: %w", option, err)
+			}
+			if before, ok := seen[a]; ok {
+				return fmt.Errorf("--%s=%s: the server %v is already there as %s; remove one", option, clean(text), a, clean(before))
+			}
+			seen[a] = text
+			c.Backends = append(c.Backends, engine.BackendConfig{Addr: a, ReadOnly: readOnly})
+		}
+		return nil
+	}
+	if err := add("proxy-backend-addresses", s.Backends, false); err != nil {
+		return c, err
+	}
+	return c, add("proxy-read-only-backend-addresses", s.ReadOnlyBackends, true)
+}
+
+// announce logs what the proxy is going to do, in the words that operators
+// look for: addresses as they were given, and resolved where that differs.
+// bound are the addresses that the engine listens on.
+func announce(s *settings, c engine.Config, bound []reactor.Addr, log *slog.Logger) {
+	say := func(what, given string, a reactor.Addr) {
+		if text := a.String(); text != given && text != "0.0.0.0"+given {
+			given += " (" + text + ")"
+		}
+		log.Log(context.Background(), engine.LevelMessage, what+given)
+	}
+	for i, text := range s.ProxyAddresses {
+		say("proxy listening on port ", text, bound[i])
+	}
+	given := append(append([]string{}, s.Backends...), s.ReadOnlyBackends...)
+	for i, b := range c.Backends {
+		what := "added read/write backend: "
+		if b.ReadOnly {
+			what = "added read-only backend: "
+		}
+		say(what, given[i], b.Addr)
+	}
+}
+
+// bindHint says what to do when the engine cannot listen.
+func bindHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "; another program, maybe an older mysql-proxy, listens there: stop it or change --proxy-address"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return "; use a port from 1024 up (or a folder that is yours), or start as root with --user"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "; no network interface of this machine has that address: change --proxy-address"
+	case errors.Is(err, syscall.EMFILE):
+		return "; raise --max-open-files"
+	}
+	return ""
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	"mysqlproxy/engine"
+)
+
+// worker is the process that serves clients. One goroutine runs it.
+type worker struct {
+	s     *settings
+	user  *account // whom to become, or nil
+	log   *slog.Logger
+	file  *logger
+	angel bool // under --keepalive
+
+	signals chan os.Signal // SIGHUP and SIGUSR1, 2 arrive already
+	engine  *engine.Engine // nil with --no-proxy
+	ended   chan struct{}  // closed when the engine has ended
+}
+
+// doubleSignal is how close together two requests to shut down are taken as
+// one under an angel: whoever signals the whole group, as init systems and
+// terminals do, reaches the worker directly and once more through the angel.
+const doubleSignal = time.Second
+
+// run serves until it is asked to stop. An error has not been logged yet.
+func (w *worker) run() error {
+	var config engine.Config
+	if w.s.Proxy && slices.Contains(w.s.Plugins, "proxy") {
+		var err error
+		if config, err = engineConfig(w.s, w.log); err != nil {
+			return fmt.Errorf("applying config of plugin proxy failed: %w", err)
+		}
+	}
+	// Not before: nobody should have to wait for the name service.
+	signal.Notify(w.signals, syscall.SIGTERM, syscall.SIGINT)
+
+	if w.s.PidFile != "" {
+		if err := writePidFile(w.s.PidFile); err != nil {
+			return err
+		}
+		defer removePidFile(w.s.PidFile, os.Getpid())
+	}
+	for _, plugin := range w.s.Plugins {
+		w.log.Error(fmt.Sprintf("plugin %s %s started", plugin, version)) // critical: shown by default
+	}
+	if w.s.MaxOpenFiles > 0 {
+		if err := setMaxOpenFiles(w.s.MaxOpenFiles); err != nil {
+			return err
+		}
+	}
+	w.ended = make(chan struct{})
+	if len(config.Listen) > 0 {
+		// More threads than loops only wake up to find nothing to do.
+		runtime.GOMAXPROCS(config.Loops)
+		e, err := engine.New(config)
+		if err != nil {
+			return fmt.Errorf("applying config of plugin proxy failed: %w%s", err, bindHint(err))
+		}
+		w.engine = e
+		announce(w.s, config, e.Addrs(), w.log)
+	}
+	if w.user != nil {
+		if err := w.user.become(); err != nil {
+			return err
+		}
+	}
+	if w.engine != nil {
+		w.message(fmt.Sprintf("starting %d event threads", config.Loops))
+		if err := w.engine.Start(); err != nil {
+			return fmt.Errorf("starting the event threads failed: %w", err)
+		}
+		go func() {
+			w.engine.Wait()
+			close(w.ended)
+		}()
+	}
+	return w.serve()
+}
+
+// serve deals with signals until the engine has ended.
+func (w *worker) serve() error {
+	requests := 0
+	var last time.Time
+	for {
+		select {
+		case <-w.ended:
+			if requests == 0 {
+				return errors.New("all event threads have ended by themselves; see the log above")
+			}
+			return nil
+		case sig := <-w.signals:
+			switch sig {
+			case syscall.SIGTERM, syscall.SIGINT:
+				if w.angel && requests > 0 && time.Since(last) < doubleSignal {
+					continue
+				}
+				requests++
+				last = time.Now()
+				w.stop(requests)
+			case syscall.SIGHUP:
+				w.reopenLog()
+			default: // it would end the process, for no use
+				w.message(fmt.Sprintf("received the signal %v, which has no meaning here: ignored", sig))
+			}
+		}
+	}
+}
+
+// stop ends the engine, orderly at the first request and at once at the
+// second.
+func (w *worker) stop(request int) {
+	if request == 1 {
+		w.message("Initiating shutdown, requested from signal handler")
+	} else {
+		w.message("shutdown requested again: closing all connections now")
+	}
+	if w.engine != nil {
+		w.engine.Shutdown()
+	} else if request == 1 {
+		close(w.ended)
+	}
+}
+
+func (w *worker) reopenLog() {
+	w.message("received a SIGHUP, closing log file")
+	if err := w.file.reopen(); err != nil {
+		w.log.Error(fmt.Sprintf("re-opening the log file failed, the old one stays in use: %v", err))
+		return
+	}
+	w.message("re-opened log file after SIGHUP")
+}
+
+func (w *worker) message(text string) { w.log.Log(context.Background(), engine.LevelMessage, text) }
