@@ -250,7 +250,12 @@ func (c *rawConn) command(com byte, arg []byte) []byte {
 
 // send writes a command in one piece.
 func (c *rawConn) send(com byte, arg ...byte) {
-	c.tr.note("> %02x %s", com, short(arg))
+	switch com {
+	case comExecute, comLongData, comStmtClose, comStmtReset, comFetch, comBulkExecute:
+		c.tr.note("> %02x %s", com, short(arg[min(4, len(arg)):])) // without the statement id
+	default:
+		c.tr.note("> %02x %s", com, short(arg))
+	}
 	c.write(c.command(com, arg))
 }
 
@@ -294,7 +299,12 @@ func (c *rawConn) packet() []byte {
 		c.reported++
 		return p
 	}
-	c.tr.packet(c.lastHeader(p), p)
+	if len(p) > 0 && p[0] == 0xFF {
+		shown := c.withoutIDs(p)
+		c.tr.packet(c.lastHeader(shown), shown)
+	} else {
+		c.tr.packet(c.lastHeader(p), p)
+	}
 	if len(p) == maxFragment {
 		first := bytes.Clone(p[:16]) // what decides on the state is in the first bytes
 		for len(p) == maxFragment {
@@ -303,6 +313,15 @@ func (c *rawConn) packet() []byte {
 		}
 		// A fragment of full length that is a row: keep its length visible to result.
 		return first
+	}
+	return p
+}
+
+// withoutIDs is an ERR with the statement ids in its text, which the server
+// chooses, replaced by the number of their PREPARE.
+func (c *rawConn) withoutIDs(p []byte) []byte {
+	for i, id := range c.stmts {
+		p = bytes.ReplaceAll(p, fmt.Appendf(nil, "(%d)", id), fmt.Appendf(nil, "(statement %d)", i))
 	}
 	return p
 }
