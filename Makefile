@@ -41,6 +41,9 @@ fuzz: ## every fuzz target for FUZZTIME (10m) each
 bench: deps build ## compare the proxy with a direct connection and with others
 	$(GO) run ./bench/compare
 
+soak: deps build ## the long variants of the tests against real servers
+	E2E_LONG=1 $(GO) test -count=1 -timeout 6h -v ./cmd/mysql-proxy/e2e
+
 cover: deps build ## test coverage, by function in bin/cover.txt and as bin/cover.html
 	$(GO) test -timeout 45m -coverpkg=./... -coverprofile=bin/cover.out ./...
 	$(GO) tool cover -html=bin/cover.out -o bin/cover.html

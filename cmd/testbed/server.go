@@ -74,7 +74,6 @@ func (s *server) args() []string {
 	args := append(s.bed.commonArgs(),
 		"--datadir="+s.dataDir(),
 		"--socket="+s.socket(),
-		"--log-error="+s.logFile(),
 		"--pid-file="+filepath.Join(s.dir, "pid"),
 		"--tmpdir="+filepath.Join(s.dir, "tmp"),
 		"--secure-file-priv="+filepath.Join(s.dir, "files"),
@@ -89,9 +88,6 @@ func (s *server) args() []string {
 		"--log-slave-updates", // a replica can be promoted
 		"--gtid-strict-mode",
 		"--slave-net-timeout=10", // seconds until a replica misses a paused primary
-		// Commits reach the kernel but not the disk: `kill` loses none of
-		// them, and nobody pulls the plug on a testbed.
-		"--innodb-flush-log-at-trx-commit=2",
 		"--sync-binlog=0",
 
 		"--max-connections=12000",
@@ -137,7 +133,7 @@ func (s *server) start() error {
 
 	cmd := exec.Command(s.bed.mariadbd, s.args()...)
 	cmd.Dir = s.dir
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr = out, out // no --log-error: what is wrong with an option would get lost
 	if err := s.bed.spawn.start(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", s.name, err)
 	}
