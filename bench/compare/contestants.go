@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Names of the contestants.
+const (
+	direct  = "direct"
+	floor   = "floor"
+	haproxy = "haproxy"
+	ours    = "mysql-proxy"
+	// oursSplit has a read-only backend too, and so looks at every statement.
+	oursSplit = "mysql-proxy-split"
+)
+
+// label is how a table calls a contestant.
+func label(name string) string {
+	switch name {
+	case floor:
+		return "floor (bare C)"
+	case haproxy:
+		return "HAProxy, TCP"
+	case oursSplit:
+		return "mysql-proxy, splitting"
+	}
+	return name
+}
+
+// backends is what a contestant stands in front of: addresses.
+type backends struct {
+	primary  string
+	replicas []string
+}
+
+// instance is a running contestant; proc is nil for the direct way.
+type instance struct {
+	name string
+	addr string
+	proc *proc
+}
+
+func (i instance) stop() {
+	if i.proc != nil {
+		i.proc.stop()
+	}
+}
+
+// begin starts a contestant on one CPU and waits until it listens.
+func (b *bench) begin(name string, to backends, cpu int) (instance, error) {
+	if name == direct {
+		return instance{name: name, addr: to.primary}, nil
+	}
+	port, err := freePort()
+	if err != nil {
+		return instance{}, err
+	}
+	i := instance{name: name, addr: fmt.Sprintf("127.0.0.1:%d", port)}
+	argv, err := b.commandLine(name, port, to)
+	if err != nil {
+		return instance{}, err
+	}
+	if i.proc, err = b.procs.start(label(name), cpu, argv...); err != nil {
+		return instance{}, err
+	}
+	if err := b.procs.listening(i.proc, i.addr); err != nil {
+		i.stop()
+		return instance{}, err
+	}
+	return i, nil
+}
+
+func (b *bench) commandLine(name string, port int, to backends) ([]string, error) {
+	switch name {
+	case floor:
+		_, backend, _ := strings.Cut(to.primary, ":")
+		return []string{b.bin("floor"), strconv.Itoa(port), backend}, nil
+	case haproxy:
+		conf := filepath.Join(b.dir, fmt.Sprintf("haproxy-%d.cfg", port))
+		if err := os.WriteFile(conf, []byte(haproxyConfig(port, to.primary, b.files)), 0o600); err != nil {
+			return nil, err
+		}
+		return []string{"haproxy", "-db", "-q", "-f", conf}, nil
+	case ours, oursSplit:
+		argv := []string{
+			b.proxy, "-P", fmt.Sprintf("127.0.0.1:%d", port), "-b", to.primary,
+			"--event-threads=1", fmt.Sprintf("--max-open-files=%d", b.files),
+		}
+		if name == oursSplit {
+			for _, r := range to.replicas {
+				argv = append(argv, "-r", r)
+			}
+		}
+		return argv, nil
+	}
+	return nil, fmt.Errorf("unknown contestant %q: there are %s, %s, %s, %s and %s", name, direct, floor, haproxy, ours, oursSplit)
+}
+
+// haproxyConfig is HAProxy as a plain forwarder with one thread. Each session
+// takes two descriptors.
+func haproxyConfig(port int, backend string, files uint64) string {
+	return fmt.Sprintf(`global
+    nbthread 1
+    maxconn %d
+
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 1h
+    timeout server 1h
+
+listen bench
+    bind 127.0.0.1:%d backlog 4096
+    server backend %s
+`, (files-200)/2, port, backend)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+
+	_ "github.com/go-sql-driver/mysql"
+)
+
+// nullServer is the running null server. It listens twice, as a primary and as a
+// replica, and counts the requests of each.
+type nullServer struct {
+	proc *proc
+	backends
+}
+
+func (b *bench) startNull() (*nullServer, error) {
+	var addrs []string
+	for range 2 {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	p, err := b.procs.start("null server", b.cpuLoad, b.bin("nullserver"), "-addr", strings.Join(addrs, ","))
+	if err != nil {
+		return nil, err
+	}
+	return &nullServer{p, backends{addrs[0], addrs[1:]}}, b.procs.listening(p, addrs[1])
+}
+
+// counts are the requests answered so far, by listener.
+func (n *nullServer) counts(ctx context.Context) ([]int64, error) {
+	db, err := sql.Open("mysql", "bench@tcp("+n.primary+")/")
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	var text string
+	if err := db.QueryRowContext(ctx, "nullserver counts").Scan(&text); err != nil {
+		return nil, fmt.Errorf("the null server's counts: %w", err)
+	}
+	var out []int64
+	for word := range strings.FieldsSeq(text) {
+		v, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	if len(out) != 1+len(n.replicas) {
+		return nil, fmt.Errorf("the null server's counts: %q", text)
+	}
+	return out, nil
+}
+
+// replicaShare runs a short load and returns which share of it went to the replica.
+func (b *bench) replicaShare(to instance, w work, null *nullServer) (float64, error) {
+	before, err := null.counts(b.procs.ctx)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := b.load(to, w.mode, w.conns, "-duration", "200ms"); err != nil {
+		return 0, err
+	}
+	after, err := null.counts(b.procs.ctx)
+	if err != nil {
+		return 0, err
+	}
+	primary, replica := after[0]-before[0], after[1]-before[1]
+	return float64(replica) / float64(max(1, primary+replica)), nil
+}
