@@ -178,6 +178,9 @@ func (c *client) Data(_ *reactor.Conn, p []byte) (used int) {
 		return len(p)
 	}
 	c.in += uint64(used)
+	if c.loop.draining {
+		c.drain() // no response may come that would
+	}
 	return used
 }
 
@@ -217,7 +220,7 @@ func (c *client) login(p []byte) (used int) {
 		if len(b) < packet.HeaderLen {
 			break
 		}
-		if b[3] == 0 && !c.req.Continued() {
+		if !c.req.Continued() && !c.server.converses(b[3]) {
 			c.hold()
 			break
 		}
@@ -275,8 +278,11 @@ loop:
 			if size == 0 {
 				c.uploaded()
 			}
-		case s.dialogue && (b[3] != 0 || s.queue.last().Command.Streams()):
-			// Plugin data of a COM_CHANGE_USER, or a replica's word to a stream.
+		case s.dialogue && (s.queue.last().Command.Streams() || s.converses(b[3])):
+			// A replica's word to a stream, or plugin data of a COM_CHANGE_USER.
+		case s.dialogue:
+			c.hold() // a command that does not wait for the end of the dialogue
+			break loop
 		default:
 			q, ok := packet.Expect(b[packet.HeaderLen:], size)
 			if !ok {
@@ -361,11 +367,13 @@ func (c *client) Expired(*reactor.Timer) {
 		case c.server.conn.Stalled() >= cfg.WriteTimeout && c.server.conn.Waiting() > 0:
 			c.end(ReasonServerTooSlow, nil)
 			return
+		case c.conn.Waiting() > 0 || c.server.conn.Waiting() > 0:
+			// One is slow, not silent: the write time-out is for that.
 		case quiet < cfg.ReadTimeout:
 			next = min(next, cfg.ReadTimeout-quiet)
 		case c.server.dialogue && c.server.queue.last().Command.Streams():
 			// A stream may be silent for as long as its two ends agree on.
-		case c.state == clientBusy:
+		case c.state == clientBusy && c.req.Whole():
 			c.end(ReasonServerTimeout, nil)
 			return
 		default:
@@ -401,7 +409,7 @@ func (c *client) end(r CloseReason, cause error) {
 	c.reason, c.cause, c.last = r, cause, c.state
 	if r.tells() {
 		if seq, ok := c.errSeq(r); ok {
-			c.write(r.appendERR(nil, seq, c.req.Seq() > 0))
+			c.write(r.appendERR(nil, seq, c.state != clientGreeting))
 		}
 	}
 	c.loop.Disarm(&c.timer)
@@ -434,7 +442,15 @@ func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
 		// to one that they will not hear any more, by an ERR nobody asked for.
 		return 0, r == ReasonShutdownForced
 	case clientInfile:
-		return c.req.Seq() + 1, c.server.resp.Whole()
+		// The client listens once it has sent its file. Where the server has
+		// answered already it has heard all that it wants to.
+		switch s := c.server; {
+		case s == nil || s.queue.empty() || !s.resp.Whole():
+			return 0, false
+		case c.req.Seq() == s.queue.first().seq: // nothing of the file has come
+			return s.resp.Seq() + 1, true
+		}
+		return c.req.Seq() + 1, true
 	case clientBusy:
 		s := c.server
 		switch {

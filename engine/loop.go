@@ -15,9 +15,9 @@ type loop struct {
 	clients *client // all of them, linked both ways
 	n       int     // their number
 
-	draining bool // the proxy stops: sessions end when they become idle
-	forced   bool
-	stop     reactor.Timer // when the patience with those that do not ends
+	draining bool          // the proxy stops: sessions end when they become idle
+	late     bool          // those that did not were told to
+	stop     reactor.Timer // when the patience with them ends
 	empty    chan struct{} // closed when draining is done
 }
 
@@ -84,16 +84,27 @@ func (l *loop) drain() {
 	l.checkEmpty()
 }
 
-// Expired ends what has not become idle in time.
+// Expired ends what has not become idle in time, and then what takes too long
+// to take leave.
 func (l *loop) Expired(*reactor.Timer) {
+	if l.late {
+		l.force()
+		return
+	}
+	l.late = true
+	l.Arm(&l.stop, flushWithin)
 	l.each(func(c *client) { c.end(ReasonShutdownForced, nil) })
 }
 
 // force ends everything now, without waiting for anybody to take what is left.
 func (l *loop) force() {
-	l.forced = true
-	l.Expired(nil)
-	l.each(func(c *client) { c.conn.Close(nil) })
+	l.each(func(c *client) {
+		c.end(ReasonShutdownForced, nil)
+		c.conn.Close(nil)
+		if c.server != nil {
+			c.server.conn.Close(nil)
+		}
+	})
 }
 
 func (l *loop) each(do func(*client)) {

@@ -131,7 +131,7 @@ loop:
 	case end != reasonNone:
 		c.end(end, nil)
 		return len(p)
-	case c.held && !s.queue.full() && s.state >= serverReady:
+	case c.held && !s.queue.full() && !s.dialogue && s.state >= serverReady:
 		c.release()
 	}
 	if c.loop.draining {
@@ -187,6 +187,13 @@ func (s *server) expect(x exchange) {
 		s.enter(serverBusy)
 		s.client.enter(clientBusy)
 	}
+}
+
+// converses tells whether a packet of the client's that has this sequence id
+// belongs to the authentication dialogue that is on. A command starts at 0, and
+// so does what responds to the server's packet 255.
+func (s *server) converses(seq byte) bool {
+	return seq != 0 || s.queue.n <= 1 && s.resp.Begun() && s.resp.Seq() == 255
 }
 
 // done is called when a response has passed. It tells whether the session ends
@@ -267,6 +274,8 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 	case c.state >= clientClosing:
 	case errors.Is(err, reactor.ErrPanic):
 		c.end(ReasonInternal, err)
+	case was == serverReady && c.quit: // some servers reset after a COM_QUIT
+		c.end(ReasonClientQuit, nil)
 	case was > serverGreeting:
 		c.end(ReasonServerLost, err)
 	case exhausted(err):

@@ -1,0 +1,354 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	. "mysqlproxy/engine/enginetest"
+	"mysqlproxy/engine/reactor"
+	"mysqlproxy/packet"
+)
+
+// world is a proxy with servers before it and clients behind it, all on real
+// sockets of this machine. At the test's end it is checked that all is given
+// back.
+type world struct {
+	testing.TB
+	proxy   *Engine
+	log     *recorder
+	peers   sync.WaitGroup
+	servers []*Server
+	panics  bool // the test provokes one
+}
+
+// newWorld makes a world whose test has the process for itself: descriptors and
+// goroutines must be as many after it as before.
+func newWorld(t *testing.T) *world {
+	noLeaks(t)
+	return sharedWorld(t)
+}
+
+// sharedWorld makes a world beside others.
+func sharedWorld(t testing.TB) *world {
+	w := &world{TB: t, log: &recorder{}}
+	t.Cleanup(w.end)
+	return w
+}
+
+// noLeaks compares what the process has at the end of t with what it has now.
+func noLeaks(t testing.TB) {
+	t.Helper()
+	fds, routines := openFiles(t), runtime.NumGoroutine()
+	t.Cleanup(func() {
+		if t.Failed() {
+			return // what is left over is no news then
+		}
+		eventually(t, "descriptors as before", func() error {
+			if n := openFiles(t); n > fds {
+				return fmt.Errorf("%d descriptors were open before, %d after", fds, n)
+			}
+			return nil
+		})
+		eventually(t, "goroutines as before", func() error {
+			if n := runtime.NumGoroutine(); n > routines {
+				buf := make([]byte, 1<<20)
+				return fmt.Errorf("%d goroutines before, %d after:\n%s", routines, n, buf[:runtime.Stack(buf, true)])
+			}
+			return nil
+		})
+	})
+}
+
+func openFiles(t testing.TB) int {
+	ds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(ds)
+}
+
+// eventually waits until check is content.
+func eventually(t testing.TB, what string, check func() error) {
+	t.Helper()
+	var err error
+	for until := time.Now().Add(Patience); time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
+		if err = check(); err == nil {
+			return
+		}
+	}
+	t.Errorf("%s: %v", what, err)
+}
+
+// listen is a listener that ends with the test.
+func (w *world) listen() net.Listener {
+	w.Helper()
+	ln, err := Listen()
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+// server starts a server that treats its i-th connection by scripts[i].
+func (w *world) server(scripts ...[]Step) net.Addr { return w.serverOf(Scripts(scripts...)).Addr() }
+
+func (w *world) serverOf(handle func(int, *Conn) error) *Server {
+	s := NewServer(w.listen(), handle)
+	w.servers = append(w.servers, s)
+	return s
+}
+
+// refused is an address that refuses connections.
+func (w *world) refused() net.Addr {
+	ln := w.listen()
+	ln.Close()
+	return ln.Addr()
+}
+
+// config is what the proxies of these tests run with.
+func (w *world) config(backends ...net.Addr) Config {
+	cfg := Config{
+		Loops: 1, Log: slog.New(w.log),
+		ConnectTimeout: Patience, LoginTimeout: Patience, ReadTimeout: time.Hour, WriteTimeout: time.Hour,
+		ShutdownTimeout: Patience,
+	}
+	for _, b := range backends {
+		cfg.Backends = append(cfg.Backends, BackendConfig{Addr: addrFor(b)})
+	}
+	return cfg
+}
+
+func addrFor(a net.Addr) reactor.Addr {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return reactor.Addr{IP: netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))}
+	case *net.UnixAddr:
+		return reactor.Addr{Path: a.Name}
+	}
+	panic(fmt.Sprintf("an address of type %T", a))
+}
+
+// start starts the proxy, on a free port of the loopback if cfg has no address.
+func (w *world) start(cfg Config) {
+	w.Helper()
+	anywhere := len(cfg.Listen) == 0
+	for {
+		if anywhere {
+			cfg.Listen = []reactor.Addr{{IP: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(12000+rand.IntN(20000)))}}
+		}
+		e, err := New(cfg)
+		if anywhere && errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			w.Fatal(err)
+		}
+		w.proxy = e
+		break
+	}
+	if err := w.proxy.Start(); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// front is where clients connect.
+func (w *world) front() net.Addr {
+	a := w.proxy.Addrs()[0]
+	if a.Path != "" {
+		return &net.UnixAddr{Name: a.Path, Net: "unix"}
+	}
+	return net.TCPAddrFromAddrPort(a.IP)
+}
+
+// client has a client take these steps, beside the others.
+func (w *world) client(name string, steps ...Step) {
+	w.peers.Add(1)
+	go func() {
+		defer w.peers.Done()
+		c, err := Dial(w.front(), name)
+		if err != nil {
+			w.Error(err)
+			return
+		}
+		defer c.Close()
+		if err := c.Run(steps...); err != nil {
+			w.Error(err)
+		}
+	}()
+}
+
+// clientNow takes the steps before it returns, and leaves the client open until
+// the test ends.
+func (w *world) clientNow(name string, steps ...Step) *Conn {
+	w.Helper()
+	c, err := Dial(w.front(), name)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { c.Close() })
+	if err := c.Run(steps...); err != nil {
+		w.Fatal(err)
+	}
+	return c
+}
+
+// session waits until n sessions have ended and returns the last one's line.
+func (w *world) session(n int) record {
+	w.Helper()
+	var last record
+	eventually(w, fmt.Sprintf("the end of %d sessions", n), func() error {
+		ended := w.log.all("session ended")
+		if len(ended) < n {
+			return fmt.Errorf("%d have ended so far", len(ended))
+		}
+		last = ended[n-1]
+		return nil
+	})
+	return last
+}
+
+// wantEnd waits for the end of n sessions and compares the reason of the last.
+func (w *world) wantEnd(n int, want CloseReason) {
+	w.Helper()
+	if r := w.session(n); r.attrs["reason"] != want.String() && !w.Failed() {
+		w.Errorf("the session ended with reason %s, want %s: %v", r.attrs["reason"], want, r)
+	}
+}
+
+// stop ends the proxy and returns when it has ended.
+func (w *world) stop() {
+	w.Helper()
+	e := w.proxy
+	if e == nil {
+		return
+	}
+	w.proxy = nil
+	e.Shutdown()
+	e.Shutdown()
+	w.waitFor(e)
+	for _, b := range e.Backends() {
+		if n := b.Clients(); n != 0 {
+			w.Errorf("%d clients are counted at %s after the end, want 0", n, b.Addr)
+		}
+	}
+}
+
+// waitFor waits until e has ended.
+func (w *world) waitFor(e *Engine) {
+	w.Helper()
+	done := make(chan struct{})
+	go func() { e.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(Patience):
+		w.Fatal("Wait does not return")
+	}
+}
+
+// end is the end of the test.
+func (w *world) end() {
+	w.peers.Wait()
+	w.stop()
+	for _, s := range w.servers {
+		if err := s.Close(); err != nil {
+			w.Error(err)
+		}
+	}
+	if w.Failed() {
+		w.Logf("the proxy's log:\n%s", w.log)
+	} else if strings.Contains(w.log.String(), "panic") != w.panics {
+		w.Errorf("a panic was to be logged: %v; the log:\n%s", w.panics, w.log)
+	}
+}
+
+// converse has one client talk to one server through a proxy. It returns the
+// line that the log has of the session.
+func converse(w *world, server, client []Step, change ...func(*Config)) record {
+	w.Helper()
+	cfg := w.config(w.server(server))
+	for _, c := range change {
+		c(&cfg)
+	}
+	w.start(cfg)
+	w.client("client", client...)
+	w.peers.Wait()
+	if w.Failed() {
+		return record{}
+	}
+	return w.session(1)
+}
+
+// steps is a list of steps.
+func steps(s ...Step) []Step { return s }
+
+// served is a server's script of a session of Caps that ends when the client's
+// half has ended.
+func served(s ...Step) []Step { return append(append(steps(Admit(Caps)), s...), ExpectEnd()) }
+
+// asked is a client's script of a session of Caps that quits.
+func asked(s ...Step) []Step { return append(append(steps(Enter(Caps)), s...), Fin()) }
+
+var ping = []byte{byte(packet.ComPing)}
+
+// record is one line of the log.
+type record struct {
+	level slog.Level
+	msg   string
+	attrs map[string]string
+}
+
+func (r record) String() string { return fmt.Sprint(r.level, " ", r.msg, " ", r.attrs) }
+
+// recorder keeps all that is logged.
+type recorder struct {
+	mu  sync.Mutex
+	got []record
+}
+
+func (r *recorder) Enabled(context.Context, slog.Level) bool { return true }
+func (r *recorder) WithAttrs([]slog.Attr) slog.Handler       { panic("not used") }
+func (r *recorder) WithGroup(string) slog.Handler            { panic("not used") }
+
+func (r *recorder) Handle(_ context.Context, in slog.Record) error {
+	rec := record{in.Level, in.Message, map[string]string{}}
+	in.Attrs(func(a slog.Attr) bool { rec.attrs[a.Key] = a.Value.String(); return true })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.got = append(r.got, rec)
+	return nil
+}
+
+// all are the lines with this message.
+func (r *recorder) all(msg string) (rs []record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, rec := range r.got {
+		if rec.msg == msg {
+			rs = append(rs, rec)
+		}
+	}
+	return rs
+}
+
+func (r *recorder) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	for _, rec := range r.got {
+		fmt.Fprintln(&b, rec)
+	}
+	return b.String()
+}
