@@ -282,7 +282,9 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 		c.end(ReasonExhausted, err)
 	default:
 		s.backend.fail(c.loop.engine, err)
-		c.connect() // with the next one
+		c.server = nil
+		c.connect() // to the next one, if there is one
+		c.finish()
 		return
 	}
 	c.server = nil
