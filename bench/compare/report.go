@@ -27,27 +27,31 @@ func (t *mdTable) markdown() string {
 			width[i] = max(width[i], len(c))
 		}
 	}
+	left := func(i int) bool { return i == 0 || t.rows[0][i] == "contestant" }
 	var s strings.Builder
 	fmt.Fprintf(&s, "### %s\n\n", t.title)
 	for k, r := range t.rows {
+		s.WriteByte('|')
 		for i, c := range r {
-			if i == 0 {
-				fmt.Fprintf(&s, "| %-*s |", width[i], c)
+			if left(i) {
+				fmt.Fprintf(&s, " %-*s |", width[i], c)
 			} else {
 				fmt.Fprintf(&s, " %*s |", width[i], c)
 			}
 		}
 		s.WriteByte('\n')
-		if k == 0 {
-			for i, w := range width {
-				if i == 0 {
-					s.WriteString("|" + strings.Repeat("-", w+2) + "|")
-				} else {
-					s.WriteString(strings.Repeat("-", w+1) + ":|")
-				}
-			}
-			s.WriteByte('\n')
+		if k > 0 {
+			continue
 		}
+		s.WriteByte('|')
+		for i, w := range width {
+			if left(i) {
+				s.WriteString(strings.Repeat("-", w+2) + "|")
+			} else {
+				s.WriteString(strings.Repeat("-", w+1) + ":|")
+			}
+		}
+		s.WriteByte('\n')
 	}
 	if t.note != "" {
 		fmt.Fprintf(&s, "\n%s\n", t.note)

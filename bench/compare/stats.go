@@ -64,6 +64,9 @@ func (s spread) withQuartiles() string {
 	if s.n == 0 {
 		return "-"
 	}
+	if s.n == 1 {
+		return fmt.Sprintf("%.2f", s.median)
+	}
 	return fmt.Sprintf("%.2f (%.2f to %.2f)", s.median, s.q1, s.q3)
 }
 
