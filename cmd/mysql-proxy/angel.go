@@ -84,8 +84,9 @@ func (a *angel) watch(p *os.Process) (code int, again bool) {
 				a.log.Error(fmt.Sprintf("waiting for PID=%d failed: %v", p.Pid, e.err))
 				return 1, false
 			}
-			if a.s.PidFile != "" {
-				removePidFile(a.s.PidFile, p.Pid)
+			if f, err := os.Open(a.s.PidFile); err == nil { // the worker may lack the right to
+				removePidFile(a.s.PidFile, f, p.Pid)
+				f.Close()
 			}
 			return a.judge(p.Pid, e.state)
 		}

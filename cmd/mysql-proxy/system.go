@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/user"
 	"strconv"
@@ -12,26 +13,45 @@ import (
 // What the program asks of the operating system for itself: limits, its pid
 // file, another user.
 
+// pidFile is the file with the pid of this process. It stays open: once the
+// process has become another user, its name alone may not be enough to read it.
+type pidFile struct {
+	name string
+	f    *os.File
+}
+
 // writePidFile writes the pid of this process, without a newline.
-func writePidFile(name string) error {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+func writePidFile(name string) (*pidFile, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err == nil {
-		_, err = f.WriteString(strconv.Itoa(os.Getpid()))
-		if e := f.Close(); err == nil {
-			err = e
+		if _, err = f.WriteString(strconv.Itoa(os.Getpid())); err != nil {
+			f.Close()
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("cannot write the pid file %s: %w; check the folder and its permissions", clean(name), withoutPath(err))
+		return nil, fmt.Errorf("cannot write the pid file %s: %w; check the folder and its permissions", clean(name), withoutPath(err))
 	}
-	return nil
+	return &pidFile{name, f}, nil
 }
 
-// removePidFile removes the file if it still holds pid. It may fail: a user
-// without root's rights cannot remove what root wrote. Then the file stays,
-// as MySQL Proxy left it.
-func removePidFile(name string, pid int) {
-	if text, err := os.ReadFile(name); err == nil && string(text) == strconv.Itoa(pid) {
+// remove removes the file if it is still the one that was written.
+func (p *pidFile) remove() {
+	defer p.f.Close()
+	ours, err := p.f.Stat()
+	if err != nil {
+		return
+	}
+	if there, err := os.Stat(p.name); err == nil && os.SameFile(ours, there) {
+		removePidFile(p.name, p.f, os.Getpid())
+	}
+}
+
+// removePidFile removes the file name, open as f, if it holds pid. It may
+// fail: a user without root's rights cannot remove files from every folder.
+// Then the file stays, as MySQL Proxy left it.
+func removePidFile(name string, f io.ReaderAt, pid int) {
+	var text [32]byte
+	if n, err := f.ReadAt(text[:], 0); err == io.EOF && string(text[:n]) == strconv.Itoa(pid) {
 		_ = os.Remove(name)
 	}
 }

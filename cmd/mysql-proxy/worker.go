@@ -46,10 +46,11 @@ func (w *worker) run() error {
 	signal.Notify(w.signals, syscall.SIGTERM, syscall.SIGINT)
 
 	if w.s.PidFile != "" {
-		if err := writePidFile(w.s.PidFile); err != nil {
+		pid, err := writePidFile(w.s.PidFile)
+		if err != nil {
 			return err
 		}
-		defer removePidFile(w.s.PidFile, os.Getpid())
+		defer pid.remove()
 	}
 	for _, plugin := range w.s.Plugins {
 		w.log.Error(fmt.Sprintf("plugin %s %s started", plugin, version)) // critical: shown by default
