@@ -103,6 +103,20 @@ func TestChangeUserFieldsEndWhereTheClientEndsThem(t *testing.T) {
 	}
 }
 
+// The login's length-encoded length is not that of COM_CHANGE_USER: there a
+// length of 251 to 255 is one byte too.
+func TestChangeUserHasALengthByteInAnyCase(t *testing.T) {
+	const caps = CapSecureConnection | CapPluginAuthLenenc
+	for n, want := range map[int]int{252: 252, 255: 255, 300: 255} {
+		u := ChangeUser{AuthResponse: bytes.Repeat([]byte{1}, n)}
+		payload := u.Append(nil, caps)
+		got, err := ParseChangeUser(payload, caps)
+		if err != nil || len(got.AuthResponse) != want || payload[2] != byte(want) {
+			t.Errorf("%d bytes: length byte %d, %d bytes read, %v, want %d", n, payload[2], len(got.AuthResponse), err, want)
+		}
+	}
+}
+
 // The hash is what SELECT PASSWORD('secret') gives behind its *. That the
 // responses are right, the captures of real logins prove.
 func TestNativePassword(t *testing.T) {
