@@ -161,6 +161,7 @@ func (r *Response) Streaming() bool { return r.state == stStream || r.state == s
 // with what follows. Feed keeps nothing of buf.
 func (r *Response) Feed(buf []byte) (n int, step Step) {
 	if r.state == stTunnel {
+		r.begun = r.begun || len(buf) > 0
 		return len(buf), More
 	}
 	for {
@@ -258,12 +259,15 @@ func (r *Response) look(p []byte, n int) saw {
 	case stText:
 		r.state = stEnd
 		return sawPacket
-	case stFields:
-		switch p[0] {
-		case headEOF:
-			return r.lookEnd(p, n)
-		case headERR:
+	case stFields, stStream:
+		// Definitions start with the catalog's name, which is short, and events
+		// with 0x00. An EOF ends a dump that does not wait for more
+		// (mysqlbinlog), an ERR any.
+		switch {
+		case p[0] == headERR:
 			return r.lookERR(p, n)
+		case p[0] == headEOF && r.endsRows(n):
+			return r.lookEnd(p, n)
 		}
 		return sawPacket
 	case stPrepare:
@@ -284,16 +288,6 @@ func (r *Response) look(p []byte, n int) saw {
 			return r.lookERR(p, n)
 		}
 		return sawPacket // a switch, more data, a prompt: anything else is the plugin's
-	case stStream:
-		// Events start with 0x00. An EOF ends a dump that does not wait for
-		// more (mysqlbinlog), an ERR any.
-		switch {
-		case p[0] == headERR:
-			return r.lookERR(p, n)
-		case p[0] == headEOF && n < 9:
-			return r.lookEnd(p, n)
-		}
-		return sawPacket
 	case stIdle, stTunnel, stEnd:
 	}
 	return sawMalformed
@@ -358,7 +352,7 @@ func (r *Response) lookFirst(p []byte, n int) saw {
 	case 4:
 		count = uint32(p[1]) | uint32(p[2])<<8 | uint32(p[3])<<16
 	}
-	if count == 0 {
+	if count == 0 || count > maxColumns {
 		return sawMalformed
 	}
 	r.count, r.state = count, stColumns
@@ -367,6 +361,10 @@ func (r *Response) lookFirst(p []byte, n int) saw {
 	}
 	return sawPacket
 }
+
+// maxColumns is the most columns a result can have: the servers' own counters
+// have 16 bits.
+const maxColumns = 1<<16 - 1
 
 // lenencSize is the length of a length-encoded integer by its first byte, 0 if
 // it cannot be a count of columns.
@@ -414,15 +412,14 @@ func (r *Response) lookColEOF(p []byte, n int) saw {
 
 // lookEnd looks at the OK or EOF that ends a result or a response.
 func (r *Response) lookEnd(p []byte, n int) saw {
-	status, sees := endStatus(p, n)
-	switch sees {
-	case sawShort:
-		return sawShort
-	case sawPacket:
+	var status uint16
+	if p[0] == headOK || n >= 5 {
+		var sees saw
+		if status, sees = endStatus(p, n); sees != sawPacket {
+			return sees
+		}
 		r.status = status
-	case sawMalformed: // no flags in it, as in a one-byte EOF
-		status = 0
-	}
+	} // else it is the EOF of servers before 4.1, which has no flags
 	more := r.state == stFirst || r.state == stRows
 	if more && status&StatusMoreResults != 0 {
 		r.state = stFirst
@@ -433,13 +430,10 @@ func (r *Response) lookEnd(p []byte, n int) saw {
 }
 
 // endStatus reads the status flags of an OK, with whichever head byte, or of an
-// EOF. An EOF has the warnings first, an OK the flags; their lengths tell them
-// apart, for an OK has 7 bytes at least.
+// EOF of 5 bytes or more. An EOF has the warnings first, an OK the flags; their
+// lengths tell them apart, for an OK has 7 bytes at least.
 func endStatus(p []byte, n int) (status uint16, sees saw) {
 	if p[0] == headEOF && n < 7 {
-		if n < 5 {
-			return 0, sawMalformed
-		}
 		if len(p) < 5 {
 			return 0, sawShort
 		}
