@@ -111,7 +111,7 @@ func TestAllBackendsDown(t *testing.T) {
 	bed.control(t, "start "+second.Name)
 	var last error
 	for range 40 {
-		if s, last = trySession(t, p.addr); last == nil {
+		if s, last = trySession(t, p.addr, bed.Users.App); last == nil {
 			s.mustAsk("SELECT 1", "1")
 			return
 		}

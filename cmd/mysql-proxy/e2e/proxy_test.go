@@ -51,6 +51,7 @@ func startBinary(t *testing.T, path string, backends []string, args ...string) *
 	}
 	defer out.Close()
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=20") // the race detector's exit lasts a second otherwise
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

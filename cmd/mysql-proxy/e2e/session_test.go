@@ -19,16 +19,16 @@ type session struct {
 // openSession logs the app user in at addr.
 func openSession(t *testing.T, addr string) *session {
 	t.Helper()
-	s, err := trySession(t, addr)
+	s, err := trySession(t, addr, bed.Users.App)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// trySession is openSession that reports a refusal: the text of the ERR that
+// trySession is openSession for user u that reports a refusal: the text of the ERR that
 // came, or how the connection ended.
-func trySession(t *testing.T, addr string) (*session, error) {
+func trySession(t *testing.T, addr string, u user) (*session, error) {
 	t.Helper()
 	tr := &trace{}
 	c, err := dialRaw(addr, tr)
@@ -40,7 +40,7 @@ func trySession(t *testing.T, addr string) (*session, error) {
 	s := &session{c, t}
 	admitted := false
 	ended := s.attempt(func() {
-		admitted = c.login(login{user: bed.Users.App.Name, password: bed.Users.App.Password, db: bed.Database, caps: capsBase})
+		admitted = c.login(login{user: u.Name, password: u.Password, db: bed.Database, caps: capsBase})
 	})
 	if ended || !admitted {
 		c.nc.Close()
