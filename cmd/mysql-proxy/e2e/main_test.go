@@ -68,7 +68,9 @@ func run(m *testing.M) int {
 		raceProxy = filepath.Join(dir, "mysql-proxy")
 		buildErr = build(raceProxy, "mysqlproxy/cmd/mysql-proxy", args...)
 	})
-	bed, err = startTestbed(dir)
+	if err = build(filepath.Join(dir, "testbed"), "mysqlproxy/cmd/testbed"); err == nil {
+		bed, err = startTestbed(dir, "--replicas=1")
+	}
 	wg.Wait()
 	if bed != nil {
 		defer bed.stop()
@@ -119,7 +121,7 @@ type testbed struct {
 	Database string
 	Primary  server
 	Replicas []server
-	Users    struct{ App, Empty, Ed25519, Replication user }
+	Users    struct{ App, Empty, Ed25519, Replication, Root user }
 
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -136,12 +138,9 @@ type server struct {
 
 type user struct{ Name, Password, Plugin string }
 
-func startTestbed(dir string) (*testbed, error) {
-	bin := filepath.Join(dir, "testbed")
-	if err := build(bin, "mysqlproxy/cmd/testbed"); err != nil {
-		return nil, err
-	}
-	b := &testbed{cmd: exec.Command(bin, "run", "--json", "--stdin", "--replicas=1", "--dir="+dir)}
+func startTestbed(dir string, args ...string) (*testbed, error) {
+	args = append([]string{"run", "--json", "--stdin", "--dir=" + dir}, args...)
+	b := &testbed{cmd: exec.Command(filepath.Join(dir, "testbed"), args...)}
 	b.cmd.Stderr = os.Stderr
 	var err error
 	if b.stdin, err = b.cmd.StdinPipe(); err != nil {

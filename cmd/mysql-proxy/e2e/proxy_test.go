@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ func startProxy(t *testing.T, backends []string, args ...string) *proxy {
 
 func startBinary(t *testing.T, path string, backends []string, args ...string) *proxy {
 	t.Helper()
+	dependOnSources()
 	p := &proxy{addr: freeAddr(t), logDir: t.TempDir(), gone: make(chan struct{})}
 	all := []string{"-P", p.addr, "--log-level=info", "--log-file=" + filepath.Join(p.logDir, "log"), "--event-threads=2"}
 	for _, b := range backends {
@@ -64,6 +66,14 @@ func startBinary(t *testing.T, path string, backends []string, args ...string) *
 	p.waitListening(t)
 	return p
 }
+
+// dependOnSources looks at the sources that the binaries are built from, so that
+// go test does not take this package's last result for a proxy that has changed.
+var dependOnSources = sync.OnceFunc(func() {
+	for _, dir := range []string{"../../../cmd", "../../../engine", "../../../packet", "../../../luahooks", "../../../go.sum"} {
+		_ = filepath.WalkDir(dir, func(string, os.DirEntry, error) error { return nil }) // go test notes what was read
+	}
+})
 
 // waitListening returns when the kernel shows the proxy's port as listening.
 // Connecting to find out would open a session.
