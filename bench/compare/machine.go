@@ -20,6 +20,7 @@ type machine struct {
 	command     string
 	date        time.Time
 	pinned      string
+	busy        string // load averages when it began: what others did
 }
 
 func (b *bench) lookAtMachine(args []string) (machine, error) {
@@ -31,6 +32,11 @@ func (b *bench) lookAtMachine(args []string) (machine, error) {
 	if b.cpuProxy >= 0 {
 		m.pinned = fmt.Sprintf("proxies on CPU %d; load generator and null server on CPU %d; sysbench's part is not bound", b.cpuProxy, b.cpuLoad)
 	}
+	avg, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return m, err
+	}
+	m.busy = strings.Join(strings.Fields(string(avg))[:2], " and ")
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return m, err
@@ -90,6 +96,6 @@ func (m machine) markdown() string {
 	fmt.Fprintf(&s, "- Commit: %s\n", m.commit)
 	fmt.Fprintf(&s, "- Command: `%s`\n", m.command)
 	fmt.Fprintf(&s, "- Date: %s\n", m.date.Format("2006-01-02 15:04 MST"))
-	fmt.Fprintf(&s, "- CPUs: %s\n", m.pinned)
+	fmt.Fprintf(&s, "- CPUs: %s; load average of the last 1 and 5 minutes at the start %s\n", m.pinned, m.busy)
 	return s.String()
 }

@@ -95,6 +95,9 @@ func table(w work, all []series) string {
 		t.row(label(s.name), spreadOf(s.cpu).String(),
 			against(s, base, cpuOf), against(s, ha, cpuOf),
 			spreadOf(s.qps).String(), spreadOf(s.p50).String(), spreadOf(s.p99).String(), spreadOf(s.rss).String())
+		if lost := len(s.qps) - spreadOf(s.qps).n; lost > 0 {
+			t.note += fmt.Sprintf("%s has no figures of %d of its %d rounds. ", label(s.name), lost, len(s.qps))
+		}
 	}
 	return t.markdown()
 }
