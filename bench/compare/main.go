@@ -117,7 +117,7 @@ func run(ctx context.Context, args []string) error {
 
 func parse(args []string) (settings, error) {
 	s := settings{
-		contestants: []string{direct, floor, haproxy, ours, oursSplit}, sysContestants: []string{direct, haproxy, ours},
+		contestants: []string{direct, floor, haproxy, ours}, sysContestants: []string{direct, haproxy, ours},
 		works: allWorks, conns: []int{1, 16, 64, 256}, threads: []int{1, 16, 64, 256},
 		tests: []string{"oltp_point_select", "oltp_read_only", "oltp_read_write"}, psModes: []string{"disable", "auto"},
 	}
