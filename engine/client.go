@@ -432,11 +432,16 @@ func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
 	case clientGreeting:
 		return 0, true
 	case clientLogin:
-		// A client that has not sent its login does not listen.
-		if s := c.server; c.sentLogin && s != nil && s.resp.Whole() {
-			return max(c.req.Seq(), s.resp.Seq()) + 1, true
+		s := c.server
+		switch {
+		case !c.sentLogin: // one that has sent nothing of it does not listen
+			return c.req.Seq() + 1, c.req.Seq() > 0
+		case s == nil || !s.resp.Whole():
+			return 0, false
+		case int8(c.req.Seq()-s.resp.Seq()) > 0: // they take turns, more or less
+			return c.req.Seq() + 1, true
 		}
-		return c.req.Seq() + 1, c.req.Seq() > 0
+		return s.resp.Seq() + 1, true
 	case clientReady:
 		// Servers say goodbye to a session in the middle of a transaction, and
 		// to one that they will not hear any more, by an ERR nobody asked for.

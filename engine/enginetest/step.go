@@ -199,9 +199,10 @@ func Enter(caps packet.Capability) Step {
 	return All("log in", ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, caps)), ExpectPacket(2, OK(0)))
 }
 
-// SmallBuffers makes the socket's buffers as small as the kernel lets them be.
-func SmallBuffers() Step {
-	return Step{"make buffers small", func(c *Conn) error {
+// Buffers sets the size of the socket's two buffers, in bytes. The kernel takes
+// twice as much, for its own needs.
+func Buffers(n int) Step {
+	return Step{"set the buffers", func(c *Conn) error {
 		b, ok := c.Conn.(interface {
 			SetReadBuffer(int) error
 			SetWriteBuffer(int) error
@@ -209,7 +210,7 @@ func SmallBuffers() Step {
 		if !ok {
 			return fmt.Errorf("%T has no buffers to set", c.Conn)
 		}
-		return errors.Join(b.SetReadBuffer(1), b.SetWriteBuffer(1))
+		return errors.Join(b.SetReadBuffer(n), b.SetWriteBuffer(n))
 	}}
 }
 

@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+
+	. "mysqlproxy/engine/enginetest"
+	"mysqlproxy/packet"
+)
+
+// Every reason for which a session can end is reached by a session that ends
+// for it.
+func TestEveryReasonIsReached(t *testing.T) {
+	g, l := Greeting(Caps), Login(Caps)
+	login := l.Append(nil, Caps)
+	greeted := ExpectPacket(0, g.Append(nil))
+	query := Query("SELECT")
+	nothing := func(*Config) {}
+	type talk struct {
+		change         func(*Config)
+		server, client []Step
+	}
+	corrupt := func(w *world) Step {
+		return Do("put the session into a state that it cannot be in", func(*Conn) error {
+			l, done := w.proxy.loops[0], make(chan struct{})
+			l.Post(func() { l.clients.server.state = serverGreeting; close(done) })
+			<-done
+			return nil
+		})
+	}
+	reached := map[CloseReason]func(w *world) talk{
+		ReasonClientQuit: func(*world) talk {
+			return talk{nothing, steps(Admit(Caps), Drain()), steps(Enter(Caps), SendPacket(0, []byte{1}), Fin())}
+		},
+		ReasonClientClosed: func(*world) talk { return talk{nothing, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), Fin())} },
+		ReasonClientLost:   func(*world) talk { return talk{nothing, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), Reset())} },
+		ReasonClientIdle: func(*world) talk {
+			return talk{readTimeout, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), ExpectEnd())}
+		},
+		ReasonClientTooSlow: func(w *world) talk {
+			return talk{writeTimeout, steps(Admit(Caps), ExpectPacket(0, query), flood()), steps(Enter(Caps), SendPacket(0, query), untilEnded(w))}
+		},
+		ReasonClientProtocol: func(*world) talk {
+			return talk{nothing, steps(Greet(g), ExpectEnd()), steps(greeted, SendPacket(1, nil), Drain())}
+		},
+		ReasonClientOldProtocol: func(*world) talk {
+			return talk{nothing, steps(Greet(g), ExpectEnd()), steps(greeted, SendPacket(1, []byte{0x85, 0x24, 0, 0, 0, 'u', 0, 0}), Drain())}
+		},
+		ReasonClientTLS: func(*world) talk {
+			tls := packet.Login{Capabilities: Caps | packet.CapSSL, SSLRequest: true}
+			return talk{nothing, steps(Greet(g), ExpectEnd()), steps(greeted, SendPacket(1, tls.Append(nil, Caps)), Drain())}
+		},
+		ReasonLoginTimeout: func(*world) talk {
+			return talk{loginTimeout, steps(Greet(g), ExpectEnd()), steps(greeted, ExpectEnd())}
+		},
+		ReasonLoginTooLarge: func(*world) talk {
+			return talk{nothing, steps(Greet(g), ExpectEnd()), steps(greeted, Send([]byte{1, 0, 2, 1}), Drain())}
+		},
+		ReasonLoginRefused: func(*world) talk {
+			denied := packet.AppendERR(nil, 1045, "28000", "Access denied")
+			return talk{nothing, steps(Greet(g), ExpectPacket(1, login), SendPacket(2, denied), Fin()), steps(greeted, SendPacket(1, login), Drain())}
+		},
+		ReasonNoBackend: func(*world) talk {
+			return talk{func(c *Config) { c.Backends = nil }, nil, steps(Drain())}
+		},
+		ReasonServerRefused: func(*world) talk {
+			return talk{nothing, steps(SendPacket(0, packet.AppendERR(nil, 1040, "", "Too many connections")), Fin()), steps(Drain())}
+		},
+		ReasonServerSilent: func(*world) talk { return talk{loginTimeout, steps(ExpectEnd()), steps(Drain())} },
+		ReasonServerClosed: func(*world) talk { return talk{nothing, steps(Admit(Caps), Fin()), steps(Enter(Caps), ExpectEnd())} },
+		ReasonServerLost: func(*world) talk {
+			return talk{nothing, steps(Admit(Caps), ExpectPacket(0, query), Fin()), steps(Enter(Caps), SendPacket(0, query), Drain())}
+		},
+		ReasonServerGoodbye: func(*world) talk {
+			return talk{nothing, steps(Admit(Caps), SendPacket(0, packet.AppendERR(nil, 4031, "HY000", "idle")), Fin()), steps(Enter(Caps), Drain())}
+		},
+		ReasonServerTimeout: func(*world) talk {
+			return talk{readTimeout, steps(Admit(Caps), ExpectPacket(0, query), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Drain())}
+		},
+		ReasonServerTooSlow: func(w *world) talk {
+			return talk{writeTimeout, steps(Admit(Caps), untilEnded(w)), steps(Enter(Caps), push(Drain()))}
+		},
+		ReasonServerProtocol: func(*world) talk {
+			return talk{nothing, steps(Admit(Caps), SendPacket(0, OK(0)), ExpectEnd()), steps(Enter(Caps), ExpectEnd())}
+		},
+		ReasonShutdown: func(w *world) talk {
+			return talk{nothing, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), w.shutdown(), ExpectEnd())}
+		},
+		ReasonShutdownForced: func(w *world) talk {
+			return talk{impatient, steps(Admit(Caps), ExpectPacket(0, query), w.shutdown(), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Drain())}
+		},
+		ReasonInternal: func(w *world) talk {
+			w.panics = true
+			return talk{nothing, steps(Admit(Caps), ExpectPacket(0, query), corrupt(w), Greet(g), ExpectEnd()),
+				steps(Enter(Caps), SendPacket(0, query), ExpectERR(1, 1105, "HY000", "(proxy) internal error, see the proxy's log"), ExpectEnd())}
+		},
+	}
+	noLeaks(t)
+	for r := reasonNone + 1; r < reasons; r++ {
+		if r == ReasonExhausted { // needs the process for itself
+			t.Run(r.String(), TestNoDescriptorForTheBackend)
+			continue
+		}
+		t.Run(r.String(), func(t *testing.T) {
+			if reached[r] == nil {
+				t.Fatal("no session of this test ends for it")
+			}
+			t.Parallel()
+			w := sharedWorld(t)
+			c := reached[r](w)
+			converse(w, c.server, c.client, c.change)
+			w.wantEnd(1, r)
+		})
+	}
+}
+
+// untilEnded is the inaction of a peer until the proxy has had enough.
+func untilEnded(w *world) Step {
+	return Do("do nothing until the session has ended", func(*Conn) error { w.session(1); return nil })
+}
+
+func TestReasonsHaveNamesOfTheirOwn(t *testing.T) {
+	seen := map[string]CloseReason{}
+	for r := reasonNone; r < reasons; r++ {
+		name := r.String()
+		if name == "" || len(name) > 32 || bytes.ContainsFunc([]byte(name), func(c rune) bool { return (c < 'a' || c > 'z') && c != '_' }) {
+			t.Errorf("reason %d is named %q: want what can be a metric's label", r, name)
+		}
+		if other, dup := seen[name]; dup {
+			t.Errorf("reasons %d and %d are both named %q", other, r, name)
+		}
+		seen[name] = r
+		row := reasonTable[r]
+		if (row.code == 0) != (row.text == "") || row.code == 0 && row.state != "" || row.state != "" && len(row.state) != 5 {
+			t.Errorf("what a client is told of %s does not go together: %d %q %q", name, row.code, row.state, row.text)
+		}
+	}
+}
+
+// The log has one line of each session.
+func TestLineOfASession(t *testing.T) {
+	w := newWorld(t)
+	query := Query("SELECT")
+	rows, _ := Result(nil, 1, Caps, 0, "a")
+	got := converse(w, steps(Admit(Caps), ExpectPacket(0, query), Send(rows), ExpectPacket(0, ping), Fin()),
+		steps(Enter(Caps), SendPacket(0, query), Expect(rows), SendPacket(0, ping), ExpectERR(1, 2013, "HY000", lostText), ExpectEnd()))
+	g, l := Greeting(Caps), Login(Caps)
+	ok := len(OK(0)) + packet.HeaderLen
+	for key, want := range map[string]int{
+		"commands": 2,
+		"in":       len(l.Append(nil, Caps)) + len(query) + len(ping) + 3*packet.HeaderLen,
+		"out":      len(g.Append(nil)) + packet.HeaderLen + ok + len(rows) + len(ReasonServerLost.appendERR(nil, 1, true)),
+	} {
+		if got.attrs[key] != slog.IntValue(want).String() {
+			t.Errorf("%s=%s, want %d", key, got.attrs[key], want)
+		}
+	}
+	for key, want := range map[string]string{
+		"reason": "server_lost", "state": "busy", "backend": w.proxy.Backends()[0].Addr.String(),
+	} {
+		if got.attrs[key] != want {
+			t.Errorf("%s=%s, want %s", key, got.attrs[key], want)
+		}
+	}
+	if got.level != slog.LevelInfo {
+		t.Errorf("level %v, want info: a server's fault", got.level)
+	}
+	if n := len(w.log.all("session ended")); n != 1 {
+		t.Errorf("%d lines, want 1", n)
+	}
+}
