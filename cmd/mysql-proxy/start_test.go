@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mysqlproxy/engine/enginetest"
@@ -54,7 +55,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"pid file in no folder", []string{free(), "--pid-file=" + nowhere}, 1, "cannot write the pid file " + nowhere + ": no such file"},
 		{"base directory is relative", []string{"--basedir=x"}, 1, "--basedir has to be an absolute path"},
 		{"event threads", []string{"--event-threads=0"}, 1, "0 is not possible"},
-		{"script", []string{"-s", "rw-splitting.lua"}, 1, "Lua scripts are not supported by this version yet; remove proxy-lua-script to forward all statements to the read/write backends"},
+		{"script", []string{"-s", "rw-splitting.lua"}, 1, "scripts in Lua are not supported by this version yet; remove proxy-lua-script to forward all statements to the read/write backends"},
 		{"plugin admin", []string{"--plugins=proxy", "--plugins=admin"}, 1, "the plugin admin is not supported by this version yet"},
 		{"plugin debug", []string{"--plugins=debug"}, 1, "the plugin debug is not supported by this version yet"},
 		{"plugin replicant", []string{"--plugins=replicant"}, 1, "the plugin replicant is not supported by this version yet"},
@@ -204,32 +205,36 @@ func TestFileInUseStarts(t *testing.T) {
 }
 
 func TestListensWhereItIsTold(t *testing.T) {
-	backend, err := enginetest.Listen()
+	ln, err := enginetest.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer backend.Close()
+	greeting := enginetest.Greeting(enginetest.Caps)
+	backend := enginetest.NewServer(ln, func(_ int, c *enginetest.Conn) error {
+		return c.Run(enginetest.Greet(greeting), enginetest.Drain())
+	})
 	first, second, socket := freeAddr(t), freeAddr(t), filepath.Join(openDir(t), "sock")
-	p := start(t, "-P", first, "-P", second, "-P", socket, "-b", backend.Addr().String())
+	p := start(t, "-P", first, "-P", second, "-P", socket, "-b", ln.Addr().String())
 	p.serving(0)
 	for _, to := range [][2]string{{"tcp", first}, {"tcp", second}, {"unix", socket}} {
 		client, err := net.Dial(to[0], to[1])
 		if err != nil {
 			t.Fatalf("%v\n%s", err, p.read(p.log))
 		}
-		served, err := backend.Accept()
-		if err != nil {
-			t.Fatal(err)
+		if err := enginetest.NewConn(client, to[1]).Run(enginetest.ExpectPacket(0, greeting.Append(nil))); err != nil {
+			t.Errorf("%v\n%s", err, p.read(p.log))
 		}
-		served.Close()
 		client.Close()
 	}
-	p.signal(p.cmd.Process.Pid, 15)
+	p.signal(p.cmd.Process.Pid, syscall.SIGTERM)
 	if code := p.code(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	if _, err := os.Lstat(socket); !os.IsNotExist(err) {
 		t.Errorf("the unix socket is left over: %v", err)
+	}
+	if err := backend.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -50,5 +50,5 @@ func refuseScripts(s *settings) error {
 	if s.ProxyLuaScript == "" {
 		return nil
 	}
-	return errors.New("Lua scripts are not supported by this version yet; remove proxy-lua-script to forward all statements to the read/write backends")
+	return errors.New("scripts in Lua are not supported by this version yet; remove proxy-lua-script to forward all statements to the read/write backends")
 }
