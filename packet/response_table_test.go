@@ -115,6 +115,12 @@ var resultRows = []tableRow{
 	{name: "definitions end in an EOF of one byte", asked: query, never: CapDeprecateEOF, say: func(s *stream) {
 		s.count(1).defs(1).bytes(0xfe).row("1").bytes(0xfe).done(0)
 	}},
+	{name: "rows end in an EOF that is longer than it need be", asked: query, say: func(s *stream) {
+		s.columns(1).row("1").bytes(0xfe, 0, 0, 10, 0, 0).columns(1).row("2").bytes(0xfe, 0, 0, 2, 0, 0, 0, 0).done(auto)
+	}},
+	{name: "definitions end in an EOF without flags", asked: opening, never: CapDeprecateEOF, say: func(s *stream) {
+		s.count(1).defs(1).bytes(0xfe, 0, 0).row("1").bytes(0xfe, 0, 0, 0).done(0)
+	}},
 	{name: "ERR in place of the first row", asked: query, say: func(s *stream) { s.columns(1).err(1317).failed(1317, 0) }},
 	{name: "ERR in place of a later row", asked: query, say: func(s *stream) { s.columns(1).row("1").row("2").err(1317).failed(1317, 0) }},
 	{name: "ERR in place of the first definition", asked: query, say: func(s *stream) { s.count(2).err(1053).failed(1053, 0) }},
@@ -133,6 +139,8 @@ var resultRows = []tableRow{
 		say: func(s *stream) { s.bytes(0xfd, 2, 0, 0).defs(2).end(auto).done(auto) }},
 	{name: "a count without the flag that says whether definitions follow", asked: query,
 		say: func(s *stream) { s.bytes(2).defs(2).eof(auto).row("1", "2").end(auto).done(auto) }},
+	{name: "a byte behind a count that is no flag", asked: query, never: CapOptionalMetadata | CapMariaDBCacheMetadata,
+		say: func(s *stream) { s.bytes(2, 0).defs(2).eof(auto).row("1", "2").end(auto).done(auto) }},
 	{name: "definitions that the client has, MySQL", asked: query, only: CapOptionalMetadata,
 		say: func(s *stream) { s.known(3).eof(auto).row("1", "2", "3").end(auto).done(auto) }},
 	{name: "definitions that the client has, MariaDB", asked: execute, only: CapMariaDBCacheMetadata,
@@ -172,6 +180,8 @@ var cursorRows = []tableRow{
 	{name: "a cursor was asked for and is not opened", asked: opening,
 		say: func(s *stream) { s.count(1).defs(1).eof(auto).bytes(0, 0).end(auto).done(auto) }},
 	{name: "a cursor was not asked for", asked: execute,
+		say: func(s *stream) { s.count(1).defs(1).eof(cursor).bytes(0, 0).end(cursor).done(cursor) }},
+	{name: "only COM_STMT_EXECUTE can open a cursor", asked: Request{Command: ComStmtBulkExecute, Cursor: true}, never: CapDeprecateEOF,
 		say: func(s *stream) { s.count(1).defs(1).eof(cursor).bytes(0, 0).end(cursor).done(cursor) }},
 	{name: "a call by COM_QUERY inside of which a cursor is open", asked: query,
 		say: func(s *stream) {
