@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -206,7 +205,7 @@ func goDriver(t *testing.T, db *sql.DB) {
 			if err := rows.Scan(vals...); err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, fmt.Sprintf("%s", *vals[0].(*sql.RawBytes)))
+			got = append(got, string(*vals[0].(*sql.RawBytes)))
 		}
 	}
 	if rows.Err() != nil || strings.Join(got, " ") != "1 5 6 x" {

@@ -156,6 +156,13 @@ var pipelineCases = []corpusCase{
 			}
 		})
 	}},
+	{name: "a batch of 200 byte by byte", only: []string{"plain"}, run: func(c *rawConn) {
+		c.batch(200, func(b []byte) {
+			for i := range b {
+				c.write(b[i : i+1])
+			}
+		})
+	}},
 	{name: "a batch of 200 cut at random", run: func(c *rawConn) {
 		rng := rand.New(rand.NewSource(1))
 		c.batch(200, func(b []byte) { c.writeCut(b, rng, 60) })

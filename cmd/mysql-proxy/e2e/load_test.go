@@ -213,3 +213,47 @@ func TestSlowReader(t *testing.T) {
 		t.Errorf("the proxy used %d ms of processor time in %d s, want at most a fifth", used*10, seconds)
 	}
 }
+
+// A backend that takes nothing stops the client from sending, and costs the
+// proxy as little as a slow client does.
+func TestBackendThatTakesNothing(t *testing.T) {
+	path, err := plainProxy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := startFake(t, func(nc net.Conn) { fakeLogin(nc) })
+	p := startBinary(t, path, []string{f.addr}, "--shutdown-timeout=1")
+	nc, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if !logIn(nc) {
+		t.Fatal("no login at the fake backend")
+	}
+	rss, cpu := p.status(t, "VmRSS"), p.cpuTicks(t)
+	// One statement of 200 MB, in fragments, as far as the sockets take it.
+	piece := append([]byte{0xFF, 0xFF, 0xFF, 0, comQuery}, make([]byte, maxFragment-1)...)
+	const seconds = 3
+	nc.SetWriteDeadline(time.Now().Add(seconds * time.Second))
+	wrote := 0
+	for i := range 12 {
+		piece[3] = byte(i)
+		n, err := nc.Write(piece)
+		wrote += n
+		if err != nil {
+			break
+		}
+	}
+	grown, used := p.status(t, "VmRSS")-rss, p.cpuTicks(t)-cpu
+	t.Logf("the client could send %d KiB; resident memory grew by %d KiB, %d ms of processor time", wrote>>10, grown, used*10)
+	if wrote >= 12*len(piece) {
+		t.Errorf("the client could send all of its %d bytes to a backend that takes none", wrote)
+	}
+	if grown > 4608 { // the arithmetic of TestSlowReader
+		t.Errorf("resident memory grew by %d KiB, want at most 4608", grown)
+	}
+	if used > seconds*100/5 {
+		t.Errorf("the proxy used %d ms of processor time in %d s, want at most a fifth", used*10, seconds)
+	}
+}

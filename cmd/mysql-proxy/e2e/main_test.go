@@ -12,7 +12,6 @@ package e2e
 
 import (
 	"bufio"
-	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -25,7 +24,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -215,17 +213,4 @@ func mustExec(t *testing.T, statements ...string) {
 			t.Fatalf("%s: %v", q, err)
 		}
 	}
-}
-
-// oneConn takes one connection out of a pool.
-func oneConn(t *testing.T, db *sql.DB) *sql.Conn {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	c, err := db.Conn(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
 }
