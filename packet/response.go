@@ -115,6 +115,8 @@ type Response struct {
 	status uint16
 	code   uint16
 	count  uint32 // definitions outstanding
+
+	tally
 }
 
 // SetCapabilities takes those that are in force, Effective(server, client).
@@ -138,6 +140,7 @@ func (r *Response) BeginLogin() { r.begin(stAuth) }
 
 func (r *Response) begin(s state) {
 	r.state, r.cursor, r.turn, r.failed, r.begun, r.code = s, false, false, false, false, 0
+	r.tally = tally{}
 }
 
 // Status is the status flags of the last OK or EOF that ended a result. An ERR
@@ -152,6 +155,27 @@ func (r *Response) Code() uint16 { return r.code }
 
 // Begun tells whether any of the response has passed.
 func (r *Response) Begun() bool { return r.begun }
+
+// tally is what a response brought, as far as its headers and first bytes tell.
+type tally struct {
+	rows, rowBytes     uint64
+	affected, insertID uint64
+	warnings           uint16
+	counted            bool
+}
+
+// Rows is the number of rows that have begun to pass, of all results of the
+// response, and the length of their packets in bytes, headers included.
+func (r *Response) Rows() (n, bytes uint64) { return r.rows, r.rowBytes }
+
+// Counted is what the response's last OK said; ok is false if it had none, as a
+// response that is all rows or an ERR.
+func (r *Response) Counted() (ok bool, affected, insertID uint64) {
+	return r.counted, r.affected, r.insertID
+}
+
+// Warnings is the number of warnings in the last OK or EOF.
+func (r *Response) Warnings() uint16 { return r.warnings }
 
 // Streaming tells whether a stream without end has the connection.
 func (r *Response) Streaming() bool { return r.state == stStream || r.state == stTunnel }
@@ -195,6 +219,9 @@ func (r *Response) Feed(buf []byte) (n int, step Step) {
 		}
 		if r.cont { // its first byte may be anything
 			r.Open(b)
+			if r.state == stRows || r.state == stFetch {
+				r.rowBytes += uint64(HeaderLen + payloadLen(b))
+			}
 		} else {
 			switch r.look(b[HeaderLen:], payloadLen(b)) {
 			case sawShort:
@@ -213,7 +240,7 @@ func (r *Response) Feed(buf []byte) (n int, step Step) {
 // cannot be anything else, and returns where it stopped. By far the most packets
 // are rows: Feed would pass them too, but not as fast.
 func (r *Response) passRows(buf []byte, n int) int {
-	start, seq := n, r.seq
+	start, seq, rows := n, r.seq, uint64(0)
 	for len(buf)-n > HeaderLen {
 		header := binary.LittleEndian.Uint32(buf[n:])
 		size := int(header & MaxPayload)
@@ -222,9 +249,12 @@ func (r *Response) passRows(buf []byte, n int) int {
 			break
 		}
 		n, seq = next, byte(header>>24)
+		rows++
 	}
 	if n > start {
 		r.seq, r.begun = seq, true
+		r.rows += rows
+		r.rowBytes += uint64(n - start)
 	}
 	return n
 }

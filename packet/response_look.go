@@ -30,6 +30,7 @@ func (r *Response) look(p []byte, n int) saw {
 		// A row never starts with 0xFF, and with 0xFE only if its first column
 		// is longer than a packet.
 		if p[0] < headEOF || (p[0] == headEOF && !r.endsRows(n)) {
+			r.sawRow(n)
 			return sawPacket
 		}
 		if p[0] == headERR {
@@ -97,13 +98,21 @@ func (r *Response) look(p []byte, n int) saw {
 // dialogue, as a row of a table without columns, as text.
 func (r *Response) lookEmpty() saw {
 	switch r.state {
-	case stAuth, stRows, stFetch, stStream:
+	case stRows, stFetch:
+		r.sawRow(0)
+		return sawPacket
+	case stAuth, stStream:
 		return sawPacket
 	case stText:
 		r.state = stEnd
 		return sawPacket
 	}
 	return sawMalformed
+}
+
+func (r *Response) sawRow(n int) {
+	r.rows++
+	r.rowBytes += uint64(HeaderLen + n)
 }
 
 // endsRows tells whether a packet of n bytes that starts with 0xFE ends the
@@ -214,8 +223,8 @@ func (r *Response) lookColEOF(p []byte, n int) saw {
 func (r *Response) lookEnd(p []byte, n int) saw {
 	var status uint16
 	if p[0] == headOK || n >= 5 {
-		var sees saw
-		if status, sees = endStatus(p, n); sees != sawPacket {
+		sees := r.readEnd(p, n, &status)
+		if sees != sawPacket {
 			return sees
 		}
 		r.status = status
@@ -229,39 +238,55 @@ func (r *Response) lookEnd(p []byte, n int) saw {
 	return sawPacket
 }
 
-// endStatus reads the status flags of an OK, with whichever head byte, or of an
-// EOF of 5 bytes or more. An EOF has the warnings first, an OK the flags; their
-// lengths tell them apart, for an OK has 7 bytes at least.
-func endStatus(p []byte, n int) (status uint16, sees saw) {
+// readEnd reads an OK, with whichever head byte, or an EOF of 5 bytes or more.
+// An EOF has the warnings first, an OK the flags; their lengths tell them apart,
+// for an OK has 7 bytes at least.
+func (r *Response) readEnd(p []byte, n int, status *uint16) saw {
 	if p[0] == headEOF && n < 7 {
 		if len(p) < 5 {
-			return 0, sawShort
+			return sawShort
 		}
-		return uint16(p[3]) | uint16(p[4])<<8, sawPacket
+		*status = uint16(p[3]) | uint16(p[4])<<8
+		r.warnings, r.counted = uint16(p[1])|uint16(p[2])<<8, false
+		return sawPacket
 	}
 	at := 1
-	for range 2 { // affected rows, last insert id
+	var number [2]uint64 // affected rows, last insert id
+	for i := range number {
 		if at >= n {
-			return 0, sawMalformed
+			return sawMalformed
 		}
 		if at >= len(p) {
-			return 0, sawShort
+			return sawShort
 		}
-		if p[at] == 0xfe {
-			at += 9
-		} else if s := lenencSize(p[at]); s != 0 {
-			at += s
-		} else {
-			return 0, sawMalformed
+		v, size := LenEnc(p[at:])
+		if size < 0 {
+			return sawMalformed
 		}
+		if size == 0 {
+			if len(p) < n {
+				return sawShort
+			}
+			return sawMalformed
+		}
+		number[i] = v
+		at += size
 	}
 	if at+2 > n {
-		return 0, sawMalformed
+		return sawMalformed
 	}
-	if at+2 > len(p) {
-		return 0, sawShort
+	if at+2 > len(p) || at+4 <= n && at+4 > len(p) {
+		return sawShort
 	}
-	return uint16(p[at]) | uint16(p[at+1])<<8, sawPacket
+	*status = uint16(p[at]) | uint16(p[at+1])<<8
+	r.warnings = 0
+	if at+4 <= n {
+		r.warnings = uint16(p[at+2]) | uint16(p[at+3])<<8
+	}
+	if r.counted = r.state == stFirst || r.state == stOne || r.state == stAuth; r.counted {
+		r.affected, r.insertID = number[0], number[1]
+	}
+	return sawPacket
 }
 
 // lookERR looks at an ERR, which ends any response, whatever was to follow.
