@@ -38,6 +38,26 @@ func TestFailover(t *testing.T) {
 		t.Errorf("sessions went to servers %v, want %v", order, want)
 	}
 
+	// Who has gone is not counted: the next two come to where two have left.
+	for _, s := range on[1][:2] {
+		s.nc.Close()
+	}
+	on[1] = on[1][2:]
+	db := openDB(t, first.Addr, bed.Users.App, "", "")
+	eventually(t, 20*time.Second, "the server has lost two connections", func() bool {
+		var n int
+		if err := db.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE db = ? AND user = ?", bed.Database, bed.Users.App.Name).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n == 2
+	})
+	time.Sleep(100 * time.Millisecond) // the proxy may hear of its close a little later than the server
+	for range 2 {
+		s := openSession(t, p.addr)
+		s.mustAsk("SELECT @@server_id", "1")
+		on[1] = append(on[1], s)
+	}
+
 	idle, running, inTrx := on[2][0], on[2][1], on[2][2]
 	inTrx.mustAsk("BEGIN", "OK")
 	inTrx.mustAsk("SELECT COUNT(*) FROM items", "5000")
