@@ -18,7 +18,7 @@ import (
 // shutdown is a step that stops the proxy, and waits until its loops know.
 func (w *world) shutdown() Step {
 	return Do("shut the proxy down", func(*Conn) error {
-		e := w.proxy
+		e := w.engine()
 		e.Shutdown()
 		for _, l := range e.loops {
 			done := make(chan struct{})
@@ -132,7 +132,7 @@ func TestShutdown(t *testing.T) {
 func TestSecondShutdown(t *testing.T) {
 	w := newWorld(t)
 	query := Query("SELECT")
-	again := Do("again", func(*Conn) error { w.proxy.Shutdown(); return nil })
+	again := Do("again", func(*Conn) error { w.engine().Shutdown(); return nil })
 	converse(w,
 		steps(Admit(Caps), ExpectPacket(0, query), w.shutdown(), again, ExpectEnd()),
 		steps(Enter(Caps), SendPacket(0, query), ExpectERR(1, 1053, "08S01", stopping), ExpectEnd()))

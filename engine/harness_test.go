@@ -27,6 +27,8 @@ import (
 type world struct {
 	testing.TB
 	proxy   *Engine
+	started chan struct{} // closed when proxy is set
+	stopped bool
 	log     *recorder
 	peers   sync.WaitGroup
 	servers []*Server
@@ -42,7 +44,7 @@ func newWorld(t *testing.T) *world {
 
 // sharedWorld makes a world beside others.
 func sharedWorld(t testing.TB) *world {
-	w := &world{TB: t, log: &recorder{}}
+	w := &world{TB: t, log: &recorder{}, started: make(chan struct{})}
 	t.Cleanup(w.end)
 	return w
 }
@@ -157,11 +159,18 @@ func (w *world) start(cfg Config) {
 			w.Fatal(err)
 		}
 		w.proxy = e
+		close(w.started)
 		break
 	}
 	if err := w.proxy.Start(); err != nil {
 		w.Fatal(err)
 	}
+}
+
+// engine is the proxy, for servers' scripts, which run before it does.
+func (w *world) engine() *Engine {
+	<-w.started
+	return w.proxy
 }
 
 // front is where clients connect.
@@ -232,10 +241,10 @@ func (w *world) wantEnd(n int, want CloseReason) {
 func (w *world) stop() {
 	w.Helper()
 	e := w.proxy
-	if e == nil {
+	if e == nil || w.stopped {
 		return
 	}
-	w.proxy = nil
+	w.stopped = true
 	e.Shutdown()
 	e.Shutdown()
 	w.waitFor(e)
@@ -268,9 +277,9 @@ func (w *world) end() {
 		}
 	}
 	if w.Failed() {
-		w.Logf("the proxy's log:\n%s", w.log)
-	} else if strings.Contains(w.log.String(), "panic") != w.panics {
-		w.Errorf("a panic was to be logged: %v; the log:\n%s", w.panics, w.log)
+		w.Logf("the last lines of the proxy's log:\n%s", w.log)
+	} else if panics := w.log.about("panic"); len(panics) > 0 != w.panics {
+		w.Errorf("a panic was to be logged: %v; the log has %v", w.panics, panics)
 	}
 }
 
@@ -343,11 +352,23 @@ func (r *recorder) all(msg string) (rs []record) {
 	return rs
 }
 
+// about are the lines that have this word anywhere.
+func (r *recorder) about(word string) (rs []record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, rec := range r.got {
+		if strings.Contains(rec.String(), word) {
+			rs = append(rs, rec)
+		}
+	}
+	return rs
+}
+
 func (r *recorder) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var b strings.Builder
-	for _, rec := range r.got {
+	for _, rec := range r.got[max(0, len(r.got)-20):] {
 		fmt.Fprintln(&b, rec)
 	}
 	return b.String()

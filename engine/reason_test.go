@@ -23,7 +23,7 @@ func TestEveryReasonIsReached(t *testing.T) {
 	}
 	corrupt := func(w *world) Step {
 		return Do("put the session into a state that it cannot be in", func(*Conn) error {
-			l, done := w.proxy.loops[0], make(chan struct{})
+			l, done := w.engine().loops[0], make(chan struct{})
 			l.Post(func() { l.clients.server.state = serverGreeting; close(done) })
 			<-done
 			return nil

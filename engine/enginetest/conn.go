@@ -13,7 +13,7 @@ import (
 
 // Patience is how long a step may wait for its peer. It only bounds tests that
 // fail: nothing is measured against it.
-const Patience = 5 * time.Second
+const Patience = 20 * time.Second
 
 // Conn is one end of a connection. One goroutine uses it.
 type Conn struct {

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"net"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	. "mysqlproxy/engine/enginetest"
+	"mysqlproxy/packet"
+)
+
+// ends are the sockets of a session that is logged in, for one goroutine that
+// plays both the client and the server, by system calls.
+type ends struct{ client, server int }
+
+// openEnds has a client and a server log in through a proxy.
+func openEnds(w *world, ln net.Listener, change ...func(*Config)) ends {
+	w.Helper()
+	conns, over := make(chan *Conn, 1), NewGate()
+	s := NewServer(ln, func(_ int, c *Conn) error {
+		err := c.Run(Admit(Caps))
+		conns <- c
+		<-over
+		return err
+	})
+	w.servers = append(w.servers, s)
+	w.Cleanup(func() { close(over) })
+	cfg := w.config(s.Addr())
+	for _, c := range change {
+		c(&cfg)
+	}
+	w.start(cfg)
+	client := w.clientNow("client", Enter(Caps))
+	return ends{w.rawEnd(client), w.rawEnd(<-conns)}
+}
+
+// rawEnd is a blocking descriptor of c's socket, which c is not used beside.
+func (w *world) rawEnd(c *Conn) int {
+	w.Helper()
+	f, err := c.Conn.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { f.Close() })
+	fd := int(f.Fd())
+	if err := unix.SetNonblock(fd, false); err != nil {
+		w.Fatal(err)
+	}
+	return fd
+}
+
+func (w *world) put(fd int, b []byte) {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		if err != nil && err != unix.EINTR {
+			w.Fatal(err)
+		}
+		b = b[max(n, 0):]
+	}
+}
+
+func (w *world) get(fd int, b []byte) {
+	for len(b) > 0 {
+		n, err := unix.Read(fd, b)
+		if err != nil && err != unix.EINTR || err == nil && n == 0 {
+			w.Fatal("the connection has ended: ", err)
+		}
+		b = b[max(n, 0):]
+	}
+}
+
+// A command and its response cost no allocation, with the loops running.
+func TestForwardingDoesNotAllocate(t *testing.T) {
+	rows := func(n int) []byte {
+		var values []string
+		for range n {
+			values = append(values, "the value of one row")
+		}
+		b, _ := Result(nil, 1, Caps, 0, values...)
+		return b
+	}
+	query := Query("SELECT c FROM sbtest1 WHERE id=4711 /* about sixty bytes */")
+	execute := append([]byte{byte(packet.ComStmtExecute), 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}, "\x03\x00\x2a\x00\x00\x00"...)
+	for _, tc := range []struct {
+		name     string
+		command  []byte
+		response []byte
+	}{
+		{"COM_QUERY, one row", packet.AppendPacket(nil, 0, query), rows(1)},
+		{"COM_STMT_EXECUTE, one row", packet.AppendPacket(nil, 0, execute), rows(1)},
+		{"COM_QUERY, 100 rows", packet.AppendPacket(nil, 0, query), rows(100)},
+		{"COM_PING", packet.AppendPacket(nil, 0, ping), packet.AppendPacket(nil, 1, OK(0))},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			e := openEnds(w, w.listen())
+			buf := make([]byte, 64<<10)
+			n := testing.AllocsPerRun(500, func() {
+				w.put(e.client, tc.command)
+				w.get(e.server, buf[:len(tc.command)])
+				w.put(e.server, tc.response)
+				w.get(e.client, buf[:len(tc.response)])
+			})
+			if n != 0 {
+				t.Errorf("%v allocations a command, want 0", n)
+			}
+			if string(buf[:len(tc.response)]) != string(tc.response) {
+				t.Error("the response is not what the server sent")
+			}
+		})
+	}
+}

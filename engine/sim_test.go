@@ -1,0 +1,380 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	. "mysqlproxy/engine/enginetest"
+	"mysqlproxy/packet"
+)
+
+// simExchange is a command and what follows it, as a number decides: both sides
+// of the simulation make it from the number, which the command carries in its
+// second to fifth byte.
+func simExchange(number uint32, caps packet.Capability) (request []byte, turns []turn) {
+	rng := rand.New(rand.NewPCG(uint64(number), 1))
+	seq := byte(1)
+	var out []byte // what the server says in the turn that is being made
+	say := func(payload []byte) {
+		out = packet.AppendPacket(out, seq, payload)
+		seq += byte(1 + len(payload)/packet.MaxPayload)
+	}
+	server := func() {
+		if len(out) > 0 {
+			turns, out = append(turns, turn{true, out}), nil
+		}
+	}
+	client := func(payload []byte) {
+		server()
+		turns = append(turns, turn{false, packet.AppendPacket(nil, seq, payload)})
+		seq++
+	}
+	blob := func(most int) []byte {
+		b := make([]byte, rng.IntN(1<<rng.IntN(most)))
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		return b
+	}
+	command := func(c packet.Command, rest ...byte) {
+		p := binary.LittleEndian.AppendUint32([]byte{byte(c)}, number)
+		request = packet.AppendPacket(nil, 0, append(p, rest...))
+	}
+	failure := packet.AppendERR(nil, 1064, "42000", "You have an error in your SQL syntax")
+	end := func(status uint16) []byte {
+		ok := packet.OK{Status: packet.StatusAutocommit | status}
+		return ok.AppendEnd(nil, caps)
+	}
+	definitions := func(n int, eof bool) {
+		for range n {
+			col := packet.Column{Catalog: []byte("def"), Name: blob(5), Type: 0xfd}
+			say(col.Append(nil, caps))
+		}
+		if eof && n > 0 && caps&packet.CapDeprecateEOF == 0 {
+			say(EOF(0))
+		}
+	}
+	rows := func() {
+		for range rng.IntN(1 << rng.IntN(8)) {
+			say(packet.AppendTextValue(nil, blob(9)))
+		}
+		if rng.IntN(30) == 0 {
+			say(packet.AppendTextValue(nil, blob(19)))
+		}
+	}
+	result := func(more uint16) {
+		n := 1 + rng.IntN(5)
+		say(packet.AppendColumnCount(nil, uint64(n), caps))
+		definitions(n, true)
+		rows()
+		say(end(more))
+	}
+	results := func() {
+		for range rng.IntN(3) {
+			result(packet.StatusMoreResults)
+		}
+		switch rng.IntN(4) {
+		case 0:
+			say(OK(uint16(rng.IntN(2)) * packet.StatusInTrans))
+		case 1:
+			say(failure)
+		default:
+			result(0)
+		}
+	}
+	one := func() {
+		if rng.IntN(4) == 0 {
+			say(failure)
+		} else {
+			say(OK(0))
+		}
+	}
+	switch rng.IntN(18) {
+	case 0:
+		command(packet.ComPing)
+		one()
+	case 1:
+		command(packet.ComStatistics)
+		say([]byte("\xffUptime: 1"))
+	case 2:
+		command(packet.ComStmtPrepare, blob(10)...)
+		p := packet.PrepareOK{Statement: 1, Columns: uint16(rng.IntN(4)), Params: uint16(rng.IntN(4))}
+		say(p.Append(nil, caps))
+		definitions(int(p.Params), true)
+		definitions(int(p.Columns), true)
+	case 3:
+		command(packet.ComStmtExecute, append([]byte{0, 1, 0, 0, 0}, blob(10)...)...)
+		results()
+	case 4: // opens a cursor
+		command(packet.ComStmtExecute, 1, 1, 0, 0, 0)
+		say(packet.AppendColumnCount(nil, 1, caps))
+		definitions(1, false)
+		say(end(packet.StatusCursorExists))
+	case 5:
+		command(packet.ComStmtFetch, 9, 0, 0, 0)
+		rows()
+		say(end(packet.StatusLastRowSent))
+	case 6:
+		command(packet.ComFieldList, 0)
+		definitions(rng.IntN(5), false)
+		say(end(0))
+	case 7:
+		command(packet.ComStmtClose)
+	case 8:
+		command(packet.ComStmtSendLongData, blob(18)...)
+	case 9:
+		command(packet.ComSetOption)
+		say(end(0))
+	case 10:
+		command(packet.ComResetConnection)
+		one()
+	case 11: // a file
+		command(packet.ComQuery, []byte("LOAD DATA LOCAL")...)
+		if rng.IntN(3) == 0 {
+			result(packet.StatusMoreResults)
+		}
+		say([]byte("\xfbfile"))
+		for range rng.IntN(10) {
+			if b := blob(16); len(b) > 0 {
+				client(b)
+			}
+		}
+		client(nil)
+		one()
+	case 12:
+		command(packet.ComChangeUser, blob(6)...)
+		for range rng.IntN(4) {
+			say(append([]byte{1 + byte(rng.IntN(4))}, blob(8)...))
+			if rng.IntN(3) > 0 {
+				client(blob(8))
+			}
+		}
+		one()
+	case 13:
+		command(packet.ComQuery, blob(19)...)
+		results()
+	default:
+		command(packet.ComQuery, blob(9)...)
+		results()
+	}
+	server()
+	return request, turns
+}
+
+// errCut is that the connection ended in mid-talk, which is right where wires
+// reset.
+var errCut = errors.New("the connection was cut")
+
+// simExpect reads want, or what there is of it before an ERR 2013 and the end.
+func simExpect(c *Conn, want []byte) error {
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(c, got)
+	if bytes.Equal(got[:n], want[:n]) {
+		if err != nil {
+			return fmt.Errorf("%w after %d of %d bytes: %w", errCut, n, len(want), err)
+		}
+		return nil
+	}
+	rest, _ := io.ReadAll(struct{ io.Reader }{c})
+	got = append(got[:n], rest...)
+	for tail := got; ; { // it may stand where a packet could
+		p, next, ok := packet.Next(want)
+		if isERR(tail, 2013) {
+			return errCut
+		}
+		if !ok || !bytes.HasPrefix(tail, p) {
+			return fmt.Errorf("got % x, want % x", tail[:min(len(tail), 64)], want[:min(len(want), 64)])
+		}
+		tail, want = tail[len(p):], next
+	}
+}
+
+// simServer answers commands by their numbers until the client quits.
+func simServer(c *Conn, caps packet.Capability) error {
+	for {
+		p, err := c.ReadPacket()
+		if err != nil {
+			return fmt.Errorf("%w: %w", errCut, err)
+		}
+		if len(p.Payload()) == 1 && p.Payload()[0] == byte(packet.ComQuit) {
+			return nil
+		}
+		if len(p.Payload()) < 5 {
+			return fmt.Errorf("% x is no command", p)
+		}
+		number := binary.LittleEndian.Uint32(p.Payload()[1:])
+		request, turns := simExchange(number, caps)
+		if !bytes.Equal(p, request) {
+			return fmt.Errorf("command %d differs: % x...", number, p[:min(len(p), 64)])
+		}
+		for _, t := range turns {
+			if !t.server {
+				if err := simExpect(c, t.bytes); err != nil {
+					return fmt.Errorf("in command %d, from the client: %w", number, err)
+				}
+			} else if _, err := c.Write(t.bytes); err != nil {
+				return fmt.Errorf("%w: %w", errCut, err)
+			}
+		}
+	}
+}
+
+// simClient sends commands in batches and compares what comes back.
+func simClient(c *Conn, rng *rand.Rand, caps packet.Capability) error {
+	if err := c.Run(Enter(caps)); err != nil {
+		return fmt.Errorf("%w: %w", errCut, err)
+	}
+	for range 1 + rng.IntN(12) {
+		var batch []byte
+		var numbers []uint32
+		var awaited [][]turn
+		for range 1 + rng.IntN(1<<rng.IntN(6)) {
+			number := rng.Uint32()
+			request, turns := simExchange(number, caps)
+			batch, numbers, awaited = append(batch, request...), append(numbers, number), append(awaited, turns)
+			if len(turns) > 1 {
+				break // the client takes part in it: nothing is sent behind it
+			}
+		}
+		written := make(chan error, 1)
+		go func() { _, err := c.Write(batch); written <- err }()
+		for i, turns := range awaited {
+			for _, t := range turns {
+				var err error
+				if t.server {
+					err = simExpect(c, t.bytes)
+				} else if _, werr := c.Write(t.bytes); werr != nil {
+					err = fmt.Errorf("%w: %w", errCut, werr)
+				}
+				if err != nil {
+					c.Close()
+					<-written
+					return fmt.Errorf("command %d of %d, number %d: %w", i, len(awaited), numbers[i], err)
+				}
+			}
+		}
+		if err := <-written; err != nil {
+			return fmt.Errorf("%w: %w", errCut, err)
+		}
+	}
+	if rng.IntN(2) == 0 {
+		return c.Run(SendPacket(0, []byte{byte(packet.ComQuit)}), ExpectEnd())
+	}
+	return nil
+}
+
+// Clients with random commands talk to servers that answer in all shapes,
+// through wires that cut the stream anywhere, stall, and reset. Whatever
+// arrives is right and in order. ENGINE_SIM is how long it takes (2s), and
+// ENGINE_SIM_SEED repeats what a failure has printed.
+func TestSimulation(t *testing.T) {
+	lasts, seed := 2*time.Second, rand.Uint64()
+	if s := os.Getenv("ENGINE_SIM"); s != "" {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lasts = d
+	}
+	if s := os.Getenv("ENGINE_SIM_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed = n
+	}
+	for _, tc := range []struct {
+		name  string
+		wires bool
+		reset int
+	}{{"direct", false, 0}, {"wires that split and stall", true, 0}, {"wires that reset as well", true, 3}} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			caps := func(i uint64) packet.Capability {
+				return []packet.Capability{Caps, ModernCaps, Caps | packet.CapOptionalMetadata, ModernCaps | packet.CapOptionalMetadata}[i%4]
+			}
+			var failed atomic.Bool
+			report := func(who string, err error) {
+				if err == nil || tc.reset > 0 && errors.Is(err, errCut) {
+					return
+				}
+				failed.Store(true)
+				w.Errorf("seed %d, %s: %v", seed, who, err)
+			}
+			// All sessions of a world have the same capabilities, since a
+			// server does not know which client's it gets.
+			mine := caps(seed)
+			s := w.serverOf(func(i int, c *Conn) error {
+				err := c.Run(Admit(mine))
+				if err == nil {
+					err = simServer(c, mine)
+				} else {
+					err = fmt.Errorf("%w: %w", errCut, err)
+				}
+				if errors.Is(err, errCut) {
+					err = nil // the client's side knows whether that was right
+				}
+				report(fmt.Sprint("server connection ", i), err)
+				return nil
+			})
+			backend := s.Addr()
+			wire := func(to net.Addr, salt uint64) *Wire {
+				v, err := NewWire(to, WireConfig{Seed: seed + salt, Chunk: 8 << 10, Stall: 4 * time.Millisecond, Reset: tc.reset})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.Cleanup(v.Close)
+				return v
+			}
+			if tc.wires {
+				backend = wire(backend, 1).Addr()
+			}
+			cfg := w.config(backend)
+			cfg.Loops = 2
+			w.start(cfg)
+			front := w.front()
+			var fw *Wire
+			if tc.wires {
+				fw = wire(front, 2)
+				front = fw.Addr()
+			}
+			var clients sync.WaitGroup
+			var sessions atomic.Int64
+			until := time.Now().Add(lasts / 3)
+			for i := range 6 {
+				clients.Add(1)
+				go func() {
+					defer clients.Done()
+					for n := uint64(0); time.Now().Before(until) && !failed.Load(); n++ {
+						w.proxy.Backends()[0].set(BackendUnknown) // a reset greeting puts it down
+						c, err := Dial(front, "client")
+						if err != nil {
+							report("dial", err)
+							return
+						}
+						rng := rand.New(rand.NewPCG(seed, uint64(i)<<32|n))
+						report(fmt.Sprintf("client %d session %d", i, n), simClient(c, rng, mine))
+						c.Close()
+						sessions.Add(1)
+					}
+				}()
+			}
+			clients.Wait()
+			if tc.reset > 0 && lasts >= time.Second && fw.Resets() == 0 {
+				t.Errorf("seed %d: none of %d sessions was reset", seed, sessions.Load())
+			}
+			t.Logf("%d sessions", sessions.Load())
+		})
+	}
+}
