@@ -3,9 +3,10 @@
 // the script looks at and steers the session through Session. Neither side
 // knows the other's package.
 //
-// Hooks of one Scripts never run at the same time: the script engine holds its
-// lock for the length of each call. What a call borrows it may keep only if the
-// comment says so.
+// The script engine holds a lock for the length of each call: hooks never run at
+// the same time, unless each loop has a state of its own. So nothing that a
+// script calls through Session or Global may call a hook. What a call borrows it
+// may keep only if the comment says so.
 package hook
 
 import (
@@ -39,8 +40,9 @@ type Scripts interface {
 // Script is the script of one client session. Its methods are called on the
 // session's loop, one at a time, and only if Hooks has them.
 type Script interface {
-	// Hooks are those that the script defines. A script that could not be
-	// loaded has ConnectServer, which tells the client so.
+	// Hooks are those that the script defines; a hook may define others, so ask
+	// again after each call. A script that could not be loaded has ConnectServer
+	// and ReadQuery, which tell the client so.
 	Hooks() Set
 	ConnectServer() Verdict
 	ReadHandshake() Verdict
