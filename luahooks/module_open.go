@@ -1,0 +1,5 @@
+package luahooks
+
+import lua "github.com/yuin/gopher-lua"
+
+func openModules(s *Scripts, l *lua.LState) {}
