@@ -155,14 +155,18 @@ func TestSessionsSpread(t *testing.T) {
 // blackHole is an address that neither takes a connection nor refuses it.
 func (w *world) blackHole() net.Addr {
 	w.Helper()
-	ln := w.refused().(*net.TCPAddr)
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		w.Fatal(err)
 	}
 	w.Cleanup(func() { unix.Close(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: ln.Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		w.Fatal(err)
+	var ln *net.TCPAddr
+	for bound := false; !bound; {
+		ln = w.refused().(*net.TCPAddr)
+		err := unix.Bind(fd, &unix.SockaddrInet4{Port: ln.Port, Addr: [4]byte{127, 0, 0, 1}})
+		if bound = err == nil; !bound && err != unix.EADDRINUSE {
+			w.Fatal(err)
+		}
 	}
 	if err := unix.Listen(fd, 0); err != nil {
 		w.Fatal(err)

@@ -105,6 +105,13 @@ func TestLoadDataLocal(t *testing.T) {
 			steps(Enter(Caps), SendPacket(0, load), ExpectPacket(1, ask), ExpectERR(2, 2013, "HY000", lostText), ExpectEnd()))
 		w.wantEnd(1, ReasonServerLost)
 	})
+	t.Run("the server talks out of turn after an early ERR", func(t *testing.T) {
+		w := newWorld(t)
+		converse(w,
+			steps(Admit(Caps), ExpectPacket(0, load), SendPacket(1, ask), SendPacket(2, packet.AppendERR(nil, 1146, "42S02", "no table")), SendPacket(3, OK(0)), ExpectEnd()),
+			steps(Enter(Caps), SendPacket(0, load), ExpectPacket(1, ask), ExpectERR(2, 1146, "42S02", "no table"), ExpectEnd()))
+		w.wantEnd(1, ReasonServerProtocol)
+	})
 	t.Run("the server dies after an early ERR", func(t *testing.T) {
 		w := newWorld(t)
 		converse(w,

@@ -58,8 +58,8 @@ func noLeaks(t testing.TB) {
 			return // what is left over is no news then
 		}
 		eventually(t, "descriptors as before", func() error {
-			if n := openFiles(t); n > fds {
-				return fmt.Errorf("%d descriptors were open before, %d after", fds, n)
+			if now := openFiles(t); len(now) > len(fds) {
+				return fmt.Errorf("before these were open: %v, after: %v", fds, now)
 			}
 			return nil
 		})
@@ -73,12 +73,18 @@ func noLeaks(t testing.TB) {
 	})
 }
 
-func openFiles(t testing.TB) int {
+// openFiles are the process's descriptors, with what each is.
+func openFiles(t testing.TB) (files []string) {
 	ds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(ds)
+	for _, d := range ds {
+		if to, err := os.Readlink("/proc/self/fd/" + d.Name()); err == nil { // the directory's own is gone
+			files = append(files, d.Name()+" "+to)
+		}
+	}
+	return files
 }
 
 // eventually waits until check is content.

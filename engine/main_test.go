@@ -4,13 +4,21 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	. "mysqlproxy/engine/enginetest"
 )
 
-// What runs in parallel here waits for time-outs, and needs no processor for it.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// What runs in parallel here waits for time-outs, and needs no processor for it.
 	if err := flag.Set("test.parallel", "32"); err != nil {
 		panic(err)
 	}
+	// Go's runtime opens descriptors of its own at its first socket, which are no leak.
+	ln, err := Listen()
+	if err != nil {
+		panic(err)
+	}
+	ln.Close()
 	os.Exit(m.Run())
 }
