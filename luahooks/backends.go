@@ -104,7 +104,7 @@ func (v *vm) backendNewIndex(l *lua.LState) int {
 	b := self[*backend](l)
 	switch name := key(l); name {
 	case "state":
-		b.of.SetState(checkInt(l))
+		b.of.SetState(assignedInt(l))
 	case "uuid":
 		uuid, ok := textOf(l.Get(3))
 		if !ok && l.Get(3) != lua.LNil {
@@ -117,8 +117,8 @@ func (v *vm) backendNewIndex(l *lua.LState) int {
 	return 0
 }
 
-// checkInt is the assigned value, which has to be a number.
-func checkInt(l *lua.LState) int {
+// assignedInt is the assigned value, which has to be a number.
+func assignedInt(l *lua.LState) int {
 	n, ok := intOf(l.Get(3))
 	if !ok {
 		l.TypeError(3, lua.LTNumber)
@@ -145,9 +145,9 @@ func (v *vm) poolNewIndex(l *lua.LState) int {
 	b := self[*backend](l)
 	switch name := key(l); name {
 	case "min_idle_connections":
-		b.of.SetMinIdle(checkInt(l))
+		b.of.SetMinIdle(assignedInt(l))
 	case "max_idle_connections":
-		b.of.SetMaxIdle(checkInt(l))
+		b.of.SetMaxIdle(assignedInt(l))
 	default:
 		l.RaiseError("proxy.global.backends[...].pool.%s is not writable", name)
 	}

@@ -43,3 +43,28 @@ func BenchmarkOpenSession(b *testing.B) {
 		w.scripts.Open(session)
 	}
 }
+
+// BenchmarkCounting shows what the budget costs: a loop of 2,000 instructions
+// and a hook of everyday size, with and without it.
+func BenchmarkCounting(b *testing.B) {
+	for name, text := range map[string]string{
+		"loop":    "function read_query() local s = 0 for i = 1, 1000 do s = s + 1 end end",
+		"typical": testdata(b, "typical.lua"),
+	} {
+		for _, counted := range []bool{true, false} {
+			what := name + "/counted"
+			if !counted {
+				what = name + "/not"
+			}
+			b.Run(what, func(b *testing.B) {
+				s, _ := newWorld(b, text, nil).open()
+				if !counted {
+					s.vm.l.RemoveContext()
+				}
+				for b.Loop() {
+					s.ReadQuery(query)
+				}
+			})
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package luahooks
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -78,4 +79,18 @@ func TestMainChunkHasABudgetToo(t *testing.T) {
 		t.Errorf("action %d", v.Action)
 	}
 	w.log.has(t, "(lua-error) [", ":1: stopped: ")
+}
+
+func TestTablesByThreadIDAreSmall(t *testing.T) {
+	w := newWorld(t, "", nil)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got, _ := w.query(t, "local t = {} for id = 6e7, 6e7 + 9 do t[id] = id end t[6e7] = nil print(t[6e7], t[6e7 + 9])")
+	runtime.ReadMemStats(&after)
+	if got != "nil\t60000009" {
+		t.Errorf("prints %q", got)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 16<<20 {
+		t.Errorf("%d bytes allocated", n)
+	}
 }

@@ -308,19 +308,17 @@ func FuzzResultset(f *testing.F) {
 	f.Add(twoRows(session41), byte(packet.ComQuery), uint64(session41))
 	f.Add(twoRows(session41|packet.CapDeprecateEOF), byte(packet.ComStmtExecute), uint64(session41|packet.CapDeprecateEOF))
 	f.Add(stream([]byte{1, 1}, []byte{}), byte(packet.ComFieldList), uint64(session41|packet.CapOptionalMetadata))
+	w := newWorld(f, `
+		function read_query_result(inj)
+			local res = inj.resultset
+			pcall(function()
+				local n = #res.raw + #res.fields
+				for i = 1, #res.fields do n = n + #res.fields[i].name end
+				for row in res.rows do for i = 1, #res.fields do n = n + #(row[i] or "") end end
+			end)
+		end`, nil)
+	s, _ := w.open()
 	f.Fuzz(func(t *testing.T, packets []byte, command byte, caps uint64) {
-		w := newWorld(t, `
-			function read_query_result(inj)
-				local res = inj.resultset
-				local ok, n = pcall(function()
-					local n = #res.raw + #res.fields
-					for i = 1, #res.fields do n = n + #res.fields[i].name end
-					for row in res.rows do for i = 1, #res.fields do n = n + #(row[i] or "") end end
-					return n
-				end)
-				if ok then print(n) end
-			end`, nil)
-		s, _ := w.open()
 		s.ReadQueryResult(&hook.Injection{ResultNeeded: true, Result: hook.Result{
 			Packets: packets, Command: packet.Command(command), Capabilities: packet.Capability(caps),
 		}})

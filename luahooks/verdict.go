@@ -95,7 +95,7 @@ func (s *script) ReadAuthResult(payload []byte) hook.Verdict {
 	auth.RawSetString("packet", lua.LString(payload))
 	l.Push(fn)
 	l.Push(auth)
-	if ret, ok := s.call(hook.ReadAuthResult, 1); ok && number(ret) == sendResult {
+	if ret, ok := s.call(hook.ReadAuthResult, 1); ok && decided(ret) == sendResult {
 		return s.answer()
 	}
 	return hook.Verdict{}
@@ -128,7 +128,7 @@ func (s *script) ReadQuery(payload []byte) hook.Verdict {
 		queue.Reset()
 		return hook.Verdict{}
 	}
-	switch n := number(ret); n {
+	switch n := decided(ret); n {
 	case sendQuery:
 		if queue.Len() > 0 {
 			return hook.Verdict{Action: hook.SendQuery}
@@ -168,7 +168,7 @@ func (s *script) ReadQueryResult(in *hook.Injection) hook.Verdict {
 	l.Push(s.vm.object(s.vm.class.injection, object))
 	ret, ok := s.call(hook.ReadQueryResult, 1)
 	object.of = nil // the engine may use it again
-	n := number(ret)
+	n := decided(ret)
 	switch {
 	case !ok || n == 0:
 		return hook.Verdict{}
@@ -213,7 +213,7 @@ func (s *script) decision(h hook.Set) int {
 		}
 	}
 	ret, _ := s.call(h, nargs)
-	return number(ret)
+	return decided(ret)
 }
 
 // loginArgument is what MySQL Proxy 0.6 gave to read_handshake and read_auth,
@@ -244,8 +244,8 @@ func (s *script) loginArgument(h hook.Set) *lua.LTable {
 	return t
 }
 
-// number is a return value as an integer, 0 if it is none.
-func number(ret lua.LValue) int {
+// decided is a return value as an integer, 0 if it is none.
+func decided(ret lua.LValue) int {
 	n, _ := intOf(ret)
 	return n
 }

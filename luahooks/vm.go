@@ -15,6 +15,14 @@ const (
 	threadRegistry = 256
 )
 
+// maxArray is the highest index that gopher-lua keeps in the array part of a
+// table. Its own limit is 67 million, and it fills up to an index with nils: a
+// table by thread id, as scripts have in proxy.global, would take a gigabyte.
+// Beyond it # does not count.
+const maxArray = 1 << 22
+
+func init() { lua.MaxArrayIndex = maxArray }
+
 // vm is one Lua state and what its sessions share. All of it is used under mu.
 type vm struct {
 	mu     sync.Mutex
