@@ -28,8 +28,8 @@ type Handler interface {
 	Data(c *Conn, p []byte) (used int)
 	// EOF: the peer will send no more. Writing is still possible.
 	EOF(c *Conn)
-	// HungUp: the connection broke while reading from it was paused. What the
-	// peer had sent may still be read after a Resume.
+	// HungUp: the connection broke while reading from it was paused; told once.
+	// What the peer had sent comes after a Resume, then Closed.
 	HungUp(c *Conn)
 	// Closed is the last call. err is what Close was told, or what went wrong.
 	Closed(c *Conn, err error)
@@ -79,11 +79,12 @@ type Conn struct {
 	watch   interest
 	paused  uint8
 	touched bool // it is in loop.touch
-	again   bool // its tail is to be delivered without waiting for more
+	again   bool // its tail, if any, is to be delivered without waiting for more
 	full    bool // the last read came back full: read more at once
 	counted bool // it is part of loop.load
 	linger  bool
-	hungUp  bool
+	broken  bool // nothing can be sent any more; what has arrived is still read
+	hungUp  bool // its handler knows that it is broken
 
 	tail []byte   // read and not used
 	out  outQueue // written and not sent
@@ -93,7 +94,7 @@ type Conn struct {
 	timer Timer // of a connect, a flush, a linger
 	err   error // for Closed
 	to    unix.Sockaddr
-	until int64 // tick at which a connect is given up
+	until int64 // connecting: tick at which that is given up; flushing: for how many the peer may take nothing
 }
 
 // Loop is the loop that c lives on.
@@ -101,14 +102,28 @@ func (c *Conn) Loop() *Loop { return c.loop }
 
 // Link has a and b, which are on one loop, feed each other: from now on neither
 // is read from faster than the other takes it.
+// A link lasts until one of them is closed or linked again.
 func Link(a, b *Conn) {
+	a.unlink()
+	b.unlink()
+	if a.state == stateDead || b.state == stateDead {
+		return
+	}
 	a.peer, b.peer = b, a
 	a.pressure()
 	b.pressure()
 }
 
+func (c *Conn) unlink() {
+	if p := c.peer; p != nil {
+		c.peer, p.peer = nil, nil
+		c.resume(pausedByPeer)
+		p.resume(pausedByPeer)
+	}
+}
+
 // Open tells whether c can be written to.
-func (c *Conn) Open() bool { return c.state == stateOpen }
+func (c *Conn) Open() bool { return c.state == stateOpen && !c.broken }
 
 // Waiting is how many bytes were written and have not been sent.
 func (c *Conn) Waiting() int { return c.out.n }
@@ -119,7 +134,7 @@ func (c *Conn) Stalled() time.Duration {
 	if c.out.n == 0 {
 		return 0
 	}
-	return time.Duration(c.loop.wheel.now-c.sent) * tick
+	return time.Duration(c.loop.wheel.time()-c.sent) * tick
 }
 
 // Pause stops reading from c; what its handler has not used waits.
@@ -139,7 +154,7 @@ func (c *Conn) pause(why uint8) {
 func (c *Conn) resume(why uint8) {
 	if c.paused&why != 0 {
 		c.paused &^= why
-		c.again = c.again || len(c.tail) > 0
+		c.again = true
 		c.touch()
 	}
 }
@@ -152,9 +167,10 @@ func (c *Conn) touch() {
 }
 
 // Write sends p, or keeps a copy of what the kernel does not take. It never
-// fails: if the connection breaks the handler is told so by Closed.
+// fails: if the connection breaks the handler is told so by Closed, after what
+// the peer had sent before.
 func (c *Conn) Write(p []byte) {
-	if c.state > stateOpen || len(p) == 0 {
+	if c.state > stateOpen || c.broken || len(p) == 0 {
 		return
 	}
 	if c.out.n == 0 {
@@ -166,11 +182,11 @@ func (c *Conn) Write(p []byte) {
 				}
 				p = p[n:]
 			} else if errno != unix.EAGAIN {
-				c.Close(os.NewSyscallError("write", errno))
+				c.lost(os.NewSyscallError("write", errno))
 				return
 			}
 		}
-		c.sent = c.loop.wheel.now
+		c.sent = c.loop.wheel.time()
 		c.touch()
 	}
 	c.out.append(&c.loop.free, p)
@@ -189,17 +205,23 @@ func (c *Conn) pressure() {
 	}
 }
 
-// CloseAfterFlush closes c when all that was written is sent. It is not read
-// from any more. within is how long the peer may take nothing of it. With
-// linger it is then given a moment to close first: a close with bytes of the
-// peer's unread would reset the connection and could destroy what it has not
-// read yet.
+// CloseAfterFlush closes c when all that was written is sent. Its handler gets
+// no more data. within is how long the peer may take nothing of what waits;
+// then Closed is told ErrTimeout. With linger the peer is given a moment to
+// close first, and what it still sends is thrown away: a close with bytes of
+// the peer's unread would reset the connection and could destroy what it has
+// not read yet.
 func (c *Conn) CloseAfterFlush(within time.Duration, linger bool) {
-	if c.state != stateOpen {
-		c.Close(nil)
+	if c.state > stateOpen {
+		return // on its way
+	}
+	if c.state == stateConnecting || c.broken {
+		c.Close(c.err)
 		return
 	}
 	c.state, c.linger = stateFlushing, linger
+	c.setTail(nil)
+	c.until = int64(within / tick)
 	c.timer.Owner = c
 	c.loop.Arm(&c.timer, within)
 	c.touch()
@@ -218,11 +240,7 @@ func (c *Conn) Close(err error) {
 		}
 		c.loop.conns[c.fd] = nil
 	}
-	if c.peer != nil {
-		c.peer.peer = nil
-		c.peer.resume(pausedByPeer)
-		c.peer = nil
-	}
+	c.unlink()
 	c.loop.bury(c)
 }
 
@@ -233,201 +251,3 @@ func (c *Conn) ended() {
 	c.fd = -1
 	c.h.Closed(c, c.err)
 }
-
-// ready handles an event of the poller.
-func (c *Conn) ready(ev uint32) {
-	if c.state == stateConnecting {
-		c.connected()
-		return
-	}
-	if c.out.n > 0 && ev&(unix.EPOLLOUT|unix.EPOLLERR) != 0 {
-		c.flush()
-	}
-	if c.paused == 0 || c.state == stateLingering {
-		if ev&(unix.EPOLLIN|unix.EPOLLERR|unix.EPOLLHUP) != 0 && c.state != stateDead {
-			c.read()
-		}
-		return
-	}
-	if ev&(unix.EPOLLERR|unix.EPOLLHUP) != 0 && c.state == stateOpen && !c.hungUp {
-		c.hungUp = true
-		c.h.HungUp(c)
-	}
-}
-
-// read takes what has arrived, with what was not used in front of it.
-func (c *Conn) read() {
-	for range 4 { // one that fills the buffer again and again must not starve the others
-		buf := c.loop.rbuf
-		k := copy(buf, c.tail)
-		size := readFirst
-		if c.full && (c.peer == nil || c.peer.out.n == 0) {
-			size = len(buf)
-		}
-		if size = min(size, len(buf)-k); size == 0 {
-			c.Close(errTailTooLong)
-			return
-		}
-		n, errno := rawRead(c.fd, buf[k:k+size])
-		if errno != 0 {
-			if errno != unix.EAGAIN {
-				c.Close(os.NewSyscallError("read", errno))
-			}
-			return
-		}
-		if n == 0 {
-			c.eof()
-			return
-		}
-		c.full = n == size
-		if c.state == stateOpen {
-			c.deliver(buf[:k+n])
-		}
-		if !c.full || size > readFirst || c.paused != 0 || c.state == stateDead {
-			return
-		}
-	}
-}
-
-// errTailTooLong is a fault of a handler: it leaves more unused than a read can
-// be appended to.
-var errTailTooLong = errors.New("more bytes left unused than the loop's buffer holds")
-
-// deliver gives p, which is the start of the loop's buffer, to the handler and
-// keeps what it leaves.
-func (c *Conn) deliver(p []byte) {
-	used := c.h.Data(c, p)
-	if c.state != stateDead && (used < len(p) || c.tail != nil) {
-		c.setTail(p[used:])
-	}
-}
-
-func (c *Conn) setTail(rest []byte) {
-	if len(rest) == 0 {
-		c.loop.putTail(c.tail)
-		c.tail = nil
-		return
-	}
-	if c.tail == nil && len(rest) <= maxTail {
-		c.tail = c.loop.getTail()
-	}
-	c.tail = append(c.tail[:0], rest...)
-}
-
-func (c *Conn) eof() {
-	c.paused |= pausedByEOF
-	if c.state == stateLingering {
-		c.Close(nil)
-		return
-	}
-	c.touch()
-	if c.state == stateOpen {
-		c.h.EOF(c)
-	}
-}
-
-// flush sends what waits, as far as the kernel takes it.
-func (c *Conn) flush() {
-	for c.out.n > 0 {
-		n, errno := rawWritev(c.fd, c.out.vectors(c.loop.iov))
-		if errno == unix.EAGAIN {
-			break
-		}
-		if errno != 0 {
-			c.Close(os.NewSyscallError("write", errno))
-			return
-		}
-		c.out.drop(&c.loop.free, n)
-		c.sent = c.loop.wheel.now
-	}
-	if c.out.n == 0 {
-		c.touch()
-	}
-	c.pressure()
-}
-
-// settle is called after an event that touched c: see Loop.settle.
-func (c *Conn) settle() {
-	if c.again && c.paused&^pausedByEOF == 0 {
-		c.again = false
-		if c.state == stateOpen && len(c.tail) > 0 {
-			n := copy(c.loop.rbuf, c.tail)
-			c.deliver(c.loop.rbuf[:n])
-		}
-	}
-	switch c.state {
-	case stateDead:
-		return
-	case stateConnecting:
-		return // watched by dial
-	case stateFlushing:
-		if c.out.n == 0 {
-			c.flushed()
-			if c.state == stateDead {
-				return
-			}
-		}
-	}
-	want := watchRead
-	switch {
-	case c.state == stateLingering && c.paused&pausedByEOF == 0:
-	case c.paused != 0 || c.state == stateFlushing:
-		want = watchEdges
-	case c.out.n > 0:
-		want = watchReadWrite
-	}
-	if want == c.watch {
-		return
-	}
-	if err := c.setWatch(want); err != nil {
-		c.Close(err)
-	}
-}
-
-func (c *Conn) setWatch(want interest) (err error) {
-	p, pa := c.loop.p, attach(c.fd)
-	switch {
-	case c.watch == watchNothing && want == watchRead:
-		err = p.AddRead(pa, false)
-	case c.watch == watchNothing:
-		err = p.AddReadWrite(pa, want == watchEdges)
-	case want == watchRead:
-		err = p.ModRead(pa, false)
-	default:
-		err = p.ModReadWrite(pa, want == watchEdges)
-	}
-	if err == nil {
-		c.watch = want
-	}
-	return err
-}
-
-// flushed ends a CloseAfterFlush, or begins its last part.
-func (c *Conn) flushed() {
-	if !c.linger || c.paused&pausedByEOF != 0 || unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
-		c.Close(nil)
-		return
-	}
-	c.state = stateLingering
-	c.loop.Arm(&c.timer, lingerTime)
-}
-
-// Expired gives up a connect, a flush or a linger.
-func (c *Conn) Expired(*Timer) {
-	switch c.state {
-	case stateConnecting:
-		c.connectExpired()
-	case stateFlushing:
-		if within := c.loop.wheel.now - c.sent; c.out.n > 0 && within < int64(flushStep/tick) {
-			c.loop.Arm(&c.timer, flushStep) // it is slow, but it takes
-			return
-		}
-		c.Close(ErrTimeout)
-	case stateLingering:
-		c.Close(nil)
-	}
-}
-
-// flushStep is how long a peer that has taken something of what waits for it
-// is given for more.
-const flushStep = 10 * time.Second

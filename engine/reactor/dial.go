@@ -13,11 +13,16 @@ const tosThroughput = 8
 
 // Dial connects to a without blocking. h is told by Opened, or by Closed if it
 // cannot be done within the time-out; never before Dial returns. What is
-// written before Opened is sent behind it.
+// written before Opened is kept and sent when the connect has finished. A
+// handler that dials again from Closed must count its tries: some fail at once.
 func (l *Loop) Dial(a Addr, timeout time.Duration, h Handler) *Conn {
 	domain, sa := a.sockaddr()
 	c := &Conn{loop: l, h: h, fd: -1, state: stateConnecting, to: sa}
 	c.timer.Owner = c
+	if l.ends {
+		c.Close(ErrStopped)
+		return c
+	}
 	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		c.Close(os.NewSyscallError("socket", err))

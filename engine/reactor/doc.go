@@ -9,6 +9,7 @@
 //	dial.go     connects without blocking, with a time-out
 //	loop.go     event -> Conn.ready -> settle: interest, redelivery, closing
 //	conn.go     one socket: what was read and not used, what was written and not sent
+//	turn.go     what an event does to it: read, deliver, flush, settle
 //	queue.go    the bytes that the kernel did not take yet
 //	wheel.go    timers, 100 ms fine
 //	socket.go   the system calls

@@ -4,7 +4,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
+	"time"
 
+	"github.com/panjf2000/gnet/v2/pkg/queue"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,9 +24,17 @@ type Listener struct {
 	accept  Accept
 	log     *slog.Logger
 	retry   Timer
-	refused int  // accepts that failed since the last line about it
-	closed  bool // on the first loop
-	waiting bool // for descriptors to become free
+	failed  int           // accepts since the last line about it
+	quiet   time.Duration // on the loop's clock, until when there is to be none
+	closed  bool          // on the first loop
+	watched bool          // by its poller
+}
+
+// accepted is a connection on its way to a loop.
+type accepted struct {
+	fd     int
+	remote Addr
+	accept Accept
 }
 
 // Listen binds a; nothing is accepted before Start. The first of loops does the
@@ -49,14 +60,20 @@ func (ln *Listener) watch() {
 		return
 	}
 	l := ln.loops[0]
-	l.other[ln.fd] = ln.ready
-	if err := l.p.AddRead(attach(ln.fd), false); err != nil {
-		ln.log.Error("cannot watch the listener", "address", ln.addr.String(), "error", err)
+	if l.other[ln.fd] == nil {
+		l.other[ln.fd] = ln.ready
+		l.listeners = append(l.listeners, ln)
 	}
+	if err := l.p.AddRead(attach(ln.fd), false); err != nil {
+		ln.wait(err)
+		return
+	}
+	ln.watched = true
 }
 
 // Close stops accepting and removes a unix socket's path. Any goroutine may
-// call it; connections that were accepted stay.
+// call it; connections that were accepted stay. The end of the first loop
+// closes the listener, too.
 func (ln *Listener) Close() { ln.loops[0].Post(ln.CloseHere) }
 
 // CloseHere is Close for a caller that knows the loops are not running, or is
@@ -68,14 +85,16 @@ func (ln *Listener) CloseHere() {
 	ln.closed = true
 	l := ln.loops[0]
 	l.Disarm(&ln.retry)
-	if l.other[ln.fd] != nil && !ln.waiting {
+	if ln.watched {
 		_ = l.p.Delete(ln.fd)
 	}
 	delete(l.other, ln.fd)
-	unix.Close(ln.fd)
+	l.listeners = slices.DeleteFunc(l.listeners, func(x *Listener) bool { return x == ln })
 	if ln.addr.Path != "" {
+		// While it is still ours: a closed socket's path may be taken over.
 		_ = os.Remove(ln.addr.Path) // after --user it may not be ours to remove
 	}
+	unix.Close(ln.fd)
 }
 
 // acceptBatch bounds what one event accepts, so that a flood of connects does
@@ -92,34 +111,37 @@ func (ln *Listener) ready() {
 			return
 		case unix.EINTR, unix.ECONNABORTED, unix.ECONNRESET:
 			// One that is gone before it was accepted.
-		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			ln.exhausted(err)
-			return
 		default:
-			// accept also reports errors of the network that wait on the new
-			// connection; the listener itself is unharmed.
-			ln.refused++
+			// No descriptors, no memory, trouble of the network.
+			ln.wait(err)
+			return
 		}
 	}
 }
 
-// exhausted leaves new connections in the backlog for a moment: asking again at
-// once would find no descriptor either and spin.
-func (ln *Listener) exhausted(err error) {
-	ln.refused++
-	ln.log.Warn("cannot accept connections, trying again; raise --max-open-files",
-		"address", ln.addr.String(), "error", err, "failed", ln.refused)
+// wait leaves new connections in the backlog for a moment: asking again at once
+// would most likely fail again, and spin. It is logged once a second.
+func (ln *Listener) wait(err error) {
 	l := ln.loops[0]
-	_ = l.p.Delete(ln.fd)
-	ln.waiting = true
+	if ln.watched {
+		ln.watched = false
+		_ = l.p.Delete(ln.fd)
+	}
 	l.Arm(&ln.retry, tick)
+	ln.failed++
+	if l.Now() < ln.quiet {
+		return
+	}
+	hint := ""
+	if err == unix.EMFILE {
+		hint = "; raise --max-open-files"
+	}
+	ln.log.Warn("cannot accept connections, trying again"+hint, "address", ln.addr.String(), "error", err, "failed", ln.failed)
+	ln.failed, ln.quiet = 0, l.Now()+time.Second
 }
 
 // Expired accepts again.
-func (ln *Listener) Expired(*Timer) {
-	ln.waiting = false
-	ln.watch()
-}
+func (ln *Listener) Expired(*Timer) { ln.watch() }
 
 func (ln *Listener) give(fd int, remote Addr) {
 	to := ln.loops[0]
@@ -129,28 +151,48 @@ func (ln *Listener) give(fd int, remote Addr) {
 		}
 	}
 	to.load.Add(1) // now, so that a burst spreads
+	a := accepted{fd, remote, ln.accept}
 	if to == ln.loops[0] {
-		to.adopt(fd, remote, ln.accept)
+		to.adopt(a)
 		return
 	}
-	to.Post(func() { to.adopt(fd, remote, ln.accept) })
+	to.take(a)
+}
+
+// take brings a to l from another loop. If l has stopped the connection is
+// closed: nobody else would.
+func (l *Loop) take(a accepted) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		unix.Close(a.fd)
+		l.load.Add(-1)
+		return
+	}
+	if l.given = append(l.given, a); len(l.given) == 1 { // else the task is on its way
+		_ = l.p.Trigger(queue.HighPriority, l.adoptGiven, nil)
+	}
+}
+
+func (l *Loop) adoptGiven(any) error {
+	l.mu.Lock()
+	given := l.given
+	l.given = nil
+	l.mu.Unlock()
+	for _, a := range given {
+		l.adopt(a)
+	}
+	l.settle()
+	return nil
 }
 
 // adopt makes a connection of an accepted descriptor.
-func (l *Loop) adopt(fd int, remote Addr, accept Accept) {
-	c := &Conn{loop: l, fd: fd, state: stateOpen, counted: true}
+func (l *Loop) adopt(a accepted) {
+	c := &Conn{loop: l, fd: a.fd, state: stateOpen, counted: true}
 	c.h = dropped{} // until accept says who
 	l.add(c)
 	c.touch()
-	l.cur = c
-	defer func() {
-		l.cur = nil
-		if p := recover(); p != nil {
-			l.panicked(p)
-			c.Close(ErrPanic)
-		}
-	}()
-	c.h = accept(c, remote)
+	l.guard(c, func() { c.h = a.accept(c, a.remote) })
 }
 
 // dropped handles what nobody handles.

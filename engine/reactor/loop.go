@@ -46,12 +46,15 @@ type Loop struct {
 	touch []*Conn // connections to settle
 	dead  []*Conn // connections whose descriptors are closed once their events are through
 	doom  bool    // the closing of dead is on its way
-	cur   *Conn   // whose event is handled, for the report of a panic
+	ends  bool    // Run is about to return
+
+	listeners []*Listener // that this loop accepts for
 
 	load atomic.Int32 // connections given to this loop and not ended
 
 	mu      sync.RWMutex // held to trigger the poller from elsewhere, and to close it
 	stopped bool
+	given   []accepted // by listeners, not yet taken
 	done    chan struct{}
 }
 
@@ -73,7 +76,7 @@ func NewLoop(log *slog.Logger) (*Loop, error) {
 	}
 	l.other[l.wheel.fd] = l.ticked
 	if err := p.AddRead(attach(l.wheel.fd), false); err != nil {
-		unix.Close(l.wheel.fd)
+		l.wheel.close()
 		p.Close()
 		return nil, err
 	}
@@ -83,19 +86,29 @@ func NewLoop(log *slog.Logger) (*Loop, error) {
 func attach(fd int) *netpoll.PollAttachment { return &netpoll.PollAttachment{FD: fd} }
 
 // Run runs the loop on the calling goroutine until Stop.
-func (l *Loop) Run() error {
-	err := l.p.Polling(l.event)
+func (l *Loop) Run() error { return l.run(l.event) }
+
+func (l *Loop) run(event netpoll.PollEventHandler) error {
+	err := l.p.Polling(event)
+	l.ends = true
+	l.mu.Lock()
+	l.stopped = true // a late Post would write to a descriptor that is another's by then
+	l.mu.Unlock()
+	for len(l.listeners) > 0 {
+		l.listeners[0].CloseHere()
+	}
+	for _, a := range l.given {
+		unix.Close(a.fd)
+		l.load.Add(-1)
+	}
 	for _, c := range l.conns {
 		if c != nil {
 			c.Close(ErrStopped)
 		}
 	}
 	l.reap()
-	l.mu.Lock()
-	l.stopped = true // a late Post would write to a descriptor that is another's by then
-	unix.Close(l.wheel.fd)
+	l.wheel.close()
 	l.p.Close()
-	l.mu.Unlock()
 	close(l.done)
 	if err == errorx.ErrEngineShutdown {
 		return nil
@@ -103,8 +116,8 @@ func (l *Loop) Run() error {
 	return err
 }
 
-// Stop ends Run from any goroutine and waits until it has returned. What is
-// still open is closed; its handlers are told.
+// Stop ends Run from any goroutine but the loop's and waits until it has
+// returned. What is still open is closed; handlers are told ErrStopped.
 func (l *Loop) Stop() {
 	l.trigger(func(any) error { return errorx.ErrEngineShutdown })
 	<-l.done
@@ -112,15 +125,15 @@ func (l *Loop) Stop() {
 
 // Discard frees a loop that never ran.
 func (l *Loop) Discard() {
-	unix.Close(l.wheel.fd)
+	l.wheel.close()
 	l.p.Close()
 }
 
-// Post has fn called on the loop. Any goroutine may call it. After Stop fn is
-// dropped.
+// Post has fn called on the loop, in the order of the calls. Any goroutine may
+// call it. After Stop fn is dropped.
 func (l *Loop) Post(fn func()) {
 	l.trigger(func(any) error {
-		l.guard(fn)
+		l.guard(nil, fn)
 		l.settle()
 		return nil
 	})
@@ -138,12 +151,12 @@ func (l *Loop) trigger(fn queue.Func) {
 // not ended. Any goroutine may call it.
 func (l *Loop) Load() int { return int(l.load.Load()) }
 
-// Now is the loop's clock: the time since the loop was made, one tick fine,
-// standing while no timer is armed.
-func (l *Loop) Now() time.Duration { return time.Duration(l.wheel.now) * tick }
+// Now is the loop's clock: the time since the loop was made, 100 ms fine. It
+// costs nothing while any timer is armed.
+func (l *Loop) Now() time.Duration { return time.Duration(l.wheel.time()) * tick }
 
-// Arm has t's owner told in d, or a tick later. A timer that is armed already
-// is moved.
+// Arm has t's owner told in d, or up to 100 ms later. A timer that is armed
+// already is moved.
 func (l *Loop) Arm(t *Timer, d time.Duration) { l.wheel.arm(t, d) }
 
 // Disarm keeps t from firing.
@@ -161,7 +174,7 @@ func (l *Loop) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
 		}
 	}
 	if ready := l.other[fd]; ready != nil {
-		l.guard(ready)
+		l.guard(nil, ready)
 		l.settle()
 	}
 	return nil
@@ -170,36 +183,36 @@ func (l *Loop) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
 // handle lets c handle its event. A panic in a handler costs its connection and
 // nobody else's.
 func (l *Loop) handle(c *Conn, ev uint32) {
-	l.cur = c
 	defer func() {
-		l.cur = nil
 		if p := recover(); p != nil {
-			l.panicked(p)
-			c.Close(fmt.Errorf("%w: %v", ErrPanic, p))
+			l.panicked(c, p)
 		}
 	}()
 	c.ready(ev)
 }
 
-// guard calls fn, for which no connection is to blame.
-func (l *Loop) guard(fn func()) {
+// guard calls fn. If it panics that costs c, which may be nil.
+func (l *Loop) guard(c *Conn, fn func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.panicked(p)
+			l.panicked(c, p)
 		}
 	}()
 	fn()
 }
 
-func (l *Loop) panicked(p any) {
+func (l *Loop) panicked(c *Conn, p any) {
 	if err, ok := p.(runtime.Error); ok {
 		p = err.Error()
 	}
-	l.Log.Error("panic in an event handler, its session is closed", "panic", p, "stack", string(debug.Stack()))
+	l.Log.Error("panic on an event loop", "panic", p, "closes", c != nil, "stack", string(debug.Stack()))
+	if c != nil {
+		c.Close(fmt.Errorf("%w: %v", ErrPanic, p))
+	}
 }
 
 func (l *Loop) ticked() {
-	l.wheel.advance(func(t *Timer) { l.guard(func() { t.Owner.Expired(t) }) })
+	l.wheel.advance(func(t *Timer) { l.guard(t.Conn, func() { t.Owner.Expired(t) }) })
 }
 
 // settle brings the connections that were touched into order: what was resumed
@@ -219,12 +232,9 @@ func (l *Loop) settle() {
 }
 
 func (l *Loop) settleOne(c *Conn) {
-	l.cur = c
 	defer func() {
-		l.cur = nil
 		if p := recover(); p != nil {
-			l.panicked(p)
-			c.Close(fmt.Errorf("%w: %v", ErrPanic, p))
+			l.panicked(c, p)
 		}
 	}()
 	c.settle()
@@ -264,7 +274,7 @@ func (l *Loop) reap() {
 		if c.counted {
 			l.load.Add(-1)
 		}
-		l.guard(c.ended)
+		l.guard(nil, c.ended)
 	}
 	l.dead = l.dead[:0]
 }

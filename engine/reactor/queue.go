@@ -3,8 +3,9 @@ package reactor
 import "golang.org/x/sys/unix"
 
 // chunkSize is what a queue grows by, in bytes: small, for most queues hold the
-// end of one response to a client that is a little slow.
-const chunkSize = 16 << 10
+// end of one response to a client that is a little slow. A chunk with its 24
+// bytes of bookkeeping fills a size class of the allocator.
+const chunkSize = 16<<10 - 24
 
 type chunk struct {
 	next *chunk

@@ -11,6 +11,9 @@ const tick = 100 * time.Millisecond
 
 const wheelSlots = 512 // a turn takes 51 s; a later timer waits more than one turn
 
+// farthest keeps the sum of any duration and the clock from overflowing.
+const farthest time.Duration = 1 << 62
+
 // Expirer is told when a timer of its fires, on the timer's loop.
 type Expirer interface{ Expired(t *Timer) }
 
@@ -18,6 +21,7 @@ type Expirer interface{ Expired(t *Timer) }
 // owner, so arming allocates nothing. It belongs to one loop.
 type Timer struct {
 	Owner      Expirer
+	Conn       *Conn  // is closed with ErrPanic if Owner panics, unless it is nil
 	next, prev *Timer // in its slot, or nil
 	at         int64  // tick at which it is due
 }
@@ -28,12 +32,13 @@ func (t *Timer) Armed() bool { return t.next != nil }
 // wheel holds the timers of one loop, driven by a timerfd that runs only while
 // there are any: a proxy without connections never wakes.
 type wheel struct {
-	slots [wheelSlots]Timer // list heads
-	now   int64             // the tick up to which all is done
-	n     int               // armed timers
-	fd    int               // the timerfd
-	runs  bool
-	epoch time.Time
+	slots [wheelSlots]Timer    // list heads
+	due   Timer                // list head of those that advance fires
+	now   int64                // the tick up to which all is done
+	n     int                  // armed timers
+	fd    int                  // the timerfd
+	runs  bool                 // the timerfd does
+	since func() time.Duration // how old the wheel is
 }
 
 func (w *wheel) open() error {
@@ -41,21 +46,33 @@ func (w *wheel) open() error {
 		h := &w.slots[i]
 		h.next, h.prev = h, h
 	}
-	w.epoch = time.Now()
+	w.due.next, w.due.prev = &w.due, &w.due
+	epoch := time.Now()
+	w.since = func() time.Duration { return time.Since(epoch) }
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	w.fd = fd
 	return err
 }
 
-func (w *wheel) clock() int64 { return int64(time.Since(w.epoch) / tick) }
+func (w *wheel) close() { unix.Close(w.fd) }
 
-// run starts and stops the timerfd.
+func (w *wheel) clock() int64 { return int64(w.since() / tick) }
+
+// time is now, for which the clock is asked only while no timerfd runs.
+func (w *wheel) time() int64 {
+	if !w.runs {
+		w.now = w.clock() // nothing is armed, so nothing is missed
+	}
+	return w.now
+}
+
+// run starts and stops the timerfd. It fires when a tick begins.
 func (w *wheel) run(on bool) {
 	var every unix.ItimerSpec
 	if on {
-		ts := unix.NsecToTimespec(int64(tick))
-		every = unix.ItimerSpec{Interval: ts, Value: ts}
-		w.now = w.clock() // nothing was armed, so nothing was missed
+		w.time()
+		every.Interval = unix.NsecToTimespec(int64(tick))
+		every.Value = unix.NsecToTimespec(int64(tick - w.since()%tick))
 	}
 	if unix.TimerfdSettime(w.fd, 0, &every, nil) == nil {
 		w.runs = on
@@ -67,8 +84,9 @@ func (w *wheel) arm(t *Timer, d time.Duration) {
 	if !w.runs {
 		w.run(true)
 	}
-	// Rounded up, and one more for the tick that is partly over.
-	t.at = w.now + int64((d+tick-1)/tick) + 1
+	// By the clock and not by now, which is older where an event before this one
+	// took long: a time-out must not pay for that.
+	t.at = max(int64((w.since()+min(d, farthest)+tick-1)/tick), w.now+1)
 	h := &w.slots[t.at%wheelSlots]
 	t.prev, t.next = h.prev, h
 	h.prev.next, h.prev = t, t
@@ -93,19 +111,17 @@ func (w *wheel) advance(fire func(*Timer)) {
 		h := &w.slots[w.now%wheelSlots]
 		// What fires may arm and disarm any timer, so the due ones move to a
 		// list of their own first, from which disarm can still take them.
-		var due Timer
-		due.next, due.prev = &due, &due
 		for t := h.next; t != h; {
 			next := t.next
 			if t.at <= w.now {
 				t.prev.next, t.next.prev = t.next, t.prev
-				t.prev, t.next = due.prev, &due
-				due.prev.next, due.prev = t, t
+				t.prev, t.next = w.due.prev, &w.due
+				w.due.prev.next, w.due.prev = t, t
 			}
 			t = next
 		}
-		for due.next != &due {
-			t := due.next
+		for w.due.next != &w.due {
+			t := w.due.next
 			w.disarm(t)
 			fire(t)
 		}
