@@ -24,9 +24,16 @@ type Backend struct {
 	Addr     reactor.Addr
 	ReadOnly bool
 
+	index int // in the configuration, from 0
+
 	state   atomic.Int32
 	since   atomic.Int64 // unix seconds
 	clients atomic.Int64
+
+	// What scripts keep here: the numbers are theirs, but for the limit of idle
+	// sessions, which is kept where there is one.
+	uuid             atomic.Pointer[string]
+	minIdle, maxIdle atomic.Int32
 }
 
 // State is what the last connects have shown.

@@ -63,8 +63,9 @@ type client struct {
 	loop       *loop
 	prev, next *client // in loop.clients
 	conn       *reactor.Conn
-	server     *server  // nil before a backend was taken and after it has gone
-	backend    *Backend // the one that was taken last
+	server     *server   // nil before a backend was taken and after it has gone
+	sx         *scripted // nil without a script
+	backend    *Backend  // the one that was taken last
 	remote     reactor.Addr
 	state      clientState
 	req        packet.Cursor // where the client's stream stands
@@ -88,16 +89,24 @@ type client struct {
 
 // accept is called for each new connection, on its loop.
 func (l *loop) accept(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
-	c := &client{loop: l, conn: conn, remote: remote}
-	c.timer.Owner = c
-	l.insert(c)
-	l.Arm(&c.timer, l.engine.cfg.LoginTimeout)
-	c.since, c.active = l.Now(), l.Now()
+	c := l.newClient(conn, remote)
+	if l.engine.scripts != nil {
+		c.sx = newScripted(c, l.engine.scripts)
+	}
 	if l.draining {
 		c.end(ReasonShutdown, nil)
 	} else {
 		c.connect()
 	}
+	return c
+}
+
+func (l *loop) newClient(conn *reactor.Conn, remote reactor.Addr) *client {
+	c := &client{loop: l, conn: conn, remote: remote}
+	c.timer.Owner = c
+	l.insert(c)
+	l.Arm(&c.timer, l.engine.cfg.LoginTimeout)
+	c.since, c.active = l.Now(), l.Now()
 	return c
 }
 
@@ -116,7 +125,16 @@ func (c *client) enter(to clientState) {
 func (c *client) connect() {
 	e := c.loop.engine
 	e.backends.wake(time.Now(), e.woken)
-	b := e.backends.take()
+	if c.sx != nil {
+		c.sx.connect()
+		return
+	}
+	c.dial(e.backends.take())
+}
+
+// dial starts a session with b, which was taken for it; nil if none was left.
+func (c *client) dial(b *Backend) {
+	e := c.loop.engine
 	if b == nil || int(c.tries) > 2*len(e.backends.list) {
 		if b != nil {
 			b.release()
@@ -171,9 +189,17 @@ func (c *client) Data(_ *reactor.Conn, p []byte) (used int) {
 		c.hold()
 		return 0
 	case clientLogin:
-		used = c.login(p)
+		if c.sx != nil {
+			used = c.sx.login(p)
+		} else {
+			used = c.login(p)
+		}
 	case clientReady, clientBusy, clientInfile:
-		used = c.request(p)
+		if c.sx != nil {
+			used = c.sx.request(p)
+		} else {
+			used = c.request(p)
+		}
 	case clientClosing, clientClosed:
 		return len(p)
 	}
@@ -234,23 +260,32 @@ func (c *client) login(p []byte) (used int) {
 // loginPacket checks the login packet and takes out of it what the proxy cannot
 // pass. It tells whether the session goes on.
 func (c *client) loginPacket(payload []byte) bool {
+	in, ok := c.parseLogin(payload)
+	if ok {
+		c.server.login(packet.Effective(c.shown, in.Capabilities))
+	}
+	return ok
+}
+
+// parseLogin is loginPacket's part that asks for no server.
+func (c *client) parseLogin(payload []byte) (in packet.Login, ok bool) {
 	in, err := packet.ParseLogin(payload, c.shown)
 	switch {
 	case errors.Is(err, packet.ErrOldProtocol):
 		c.end(ReasonClientOldProtocol, nil)
-		return false
+		return in, false
 	case err == nil && in.SSLRequest:
 		c.end(ReasonClientTLS, nil)
-		return false
+		return in, false
 	case err == nil:
-		err = packet.MaskLogin(payload, maskedCapabilities)
+		err = packet.MaskLogin(payload, c.loop.engine.masked)
 	}
 	if err != nil {
 		c.end(ReasonClientProtocol, err)
-		return false
+		return in, false
 	}
-	c.server.login(packet.Effective(c.shown, in.Capabilities&^maskedCapabilities))
-	return true
+	in.Capabilities &^= c.loop.engine.masked
+	return in, true
 }
 
 // request takes commands, and what belongs to commands, to the server: all of p
@@ -359,6 +394,13 @@ func (c *client) Expired(*reactor.Timer) {
 		c.end(ReasonLoginTimeout, nil)
 		return
 	case clientReady, clientBusy, clientInfile:
+		if c.server == nil { // a script's
+			if now-c.active >= cfg.ReadTimeout {
+				c.end(ReasonClientIdle, nil)
+				return
+			}
+			break
+		}
 		quiet := now - c.active
 		switch {
 		case c.conn.Stalled() >= cfg.WriteTimeout && c.conn.Waiting() > 0:
@@ -389,7 +431,7 @@ func (c *client) Expired(*reactor.Timer) {
 // idle tells whether the session can be ended without taking anything from the
 // client.
 func (c *client) idle() bool {
-	return c.state == clientReady && c.req.Whole() && !c.server.inTransaction()
+	return c.state == clientReady && c.req.Whole() && (c.server == nil || !c.server.inTransaction())
 }
 
 // drain ends the session if it is idle, or not yet in use, because the proxy
@@ -412,13 +454,20 @@ func (c *client) end(r CloseReason, cause error) {
 			c.write(r.appendERR(nil, seq, c.state != clientGreeting))
 		}
 	}
+	if c.sx != nil {
+		c.sx.disconnect()
+	}
 	c.loop.Disarm(&c.timer)
 	c.enter(clientClosing)
 	c.release()
 	if r == ReasonClientTooSlow {
 		c.conn.Close(nil)
 	} else {
-		c.conn.CloseAfterFlush(flushWithin, true)
+		within := flushWithin
+		if c.loop.draining {
+			within = time.Second // who stops the proxy does not wait longer
+		}
+		c.conn.CloseAfterFlush(within, true)
 	}
 	if c.server != nil {
 		c.server.end(r)
@@ -428,6 +477,9 @@ func (c *client) end(r CloseReason, cause error) {
 // errSeq is the sequence id that an ERR for r must have now; ok is false if
 // none can stand here.
 func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
+	if c.sx != nil && c.sx.cmd.running {
+		return c.sx.errSeq()
+	}
 	switch c.state {
 	case clientGreeting:
 		return 0, true
@@ -436,7 +488,9 @@ func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
 		switch {
 		case !c.sentLogin: // one that has sent nothing of it does not listen
 			return c.req.Seq() + 1, c.req.Seq() > 0
-		case s == nil || !s.resp.Whole():
+		case s == nil:
+			return c.req.Seq() + 1, true
+		case !s.resp.Whole():
 			return 0, false
 		case int8(c.req.Seq()-s.resp.Seq()) > 0: // they take turns, more or less
 			return c.req.Seq() + 1, true

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
 )
 
@@ -26,6 +27,16 @@ type Config struct {
 	ReadTimeout     time.Duration // a client that is idle, or a response that does not come
 	WriteTimeout    time.Duration // a peer that takes nothing of what waits for it
 	ShutdownTimeout time.Duration // running commands and transactions at Shutdown
+
+	// Scripts makes the script engine, if there is a script.
+	Scripts func(hook.Global) (hook.Scripts, error)
+	// PoolNoChangeUser compares a client's login with that of the pooled
+	// session it was given, in place of a COM_CHANGE_USER
+	// (--proxy-pool-no-change-user).
+	PoolNoChangeUser bool
+
+	// Admin is the admin plugin, nil without it.
+	Admin func(hook.Global) (*AdminConfig, error)
 
 	Log *slog.Logger
 }

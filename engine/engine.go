@@ -7,7 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
+	"mysqlproxy/packet"
 )
 
 // Engine is a running proxy: its loops, listeners and backends.
@@ -16,6 +18,10 @@ type Engine struct {
 	loops     []*loop
 	listeners []*reactor.Listener
 	backends  backends
+	scripts   hook.Scripts      // nil without a script
+	admin     *AdminConfig      // nil without the plugin
+	masked    packet.Capability // what no session of this engine can have
+	sessions  atomic.Uint64     // scripted ones, so far
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown
 }
@@ -38,7 +44,7 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, fmt.Errorf("backend %s is given twice", b.Addr)
 		}
 		seen[b.Addr.String()] = true
-		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly})
+		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly, index: len(e.backends.list)})
 	}
 	var loops []*reactor.Loop
 	for range cfg.Loops {
@@ -47,17 +53,39 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, fmt.Errorf("starting an event loop: %w", err)
 		}
 		loops = append(loops, l)
-		e.loops = append(e.loops, &loop{Loop: l, engine: e, empty: make(chan struct{})})
+		e.loops = append(e.loops, &loop{
+			Loop: l, engine: e, number: len(e.loops), pools: make([]pool, len(e.backends.list)), empty: make(chan struct{}),
+		})
 	}
 	byLoop := map[*reactor.Loop]*loop{}
 	for i, l := range loops {
 		byLoop[l] = e.loops[i]
 	}
 	accept := func(c *reactor.Conn, remote reactor.Addr) reactor.Handler { return byLoop[c.Loop()].accept(c, remote) }
+	e.masked = maskedCapabilities
+	if cfg.Scripts != nil {
+		if e.scripts, err = cfg.Scripts(global{e}); err != nil {
+			return nil, err
+		}
+		e.masked |= classicOnly
+	}
 	for _, a := range cfg.Listen {
 		ln, err := reactor.Listen(a, loops, accept)
 		if err != nil {
 			return nil, fmt.Errorf("cannot listen on %s: %w", a, err)
+		}
+		e.listeners = append(e.listeners, ln)
+	}
+	if cfg.Admin != nil {
+		if e.admin, err = cfg.Admin(global{e}); err != nil {
+			return nil, err
+		}
+		accept := func(c *reactor.Conn, remote reactor.Addr) reactor.Handler {
+			return byLoop[c.Loop()].acceptAdmin(c, remote)
+		}
+		ln, err := reactor.Listen(e.admin.Listen, loops, accept)
+		if err != nil {
+			return nil, fmt.Errorf("cannot listen on %s for the admin plugin: %w", e.admin.Listen, err)
 		}
 		e.listeners = append(e.listeners, ln)
 	}

@@ -29,6 +29,10 @@ const (
 	ReasonServerTimeout
 	ReasonServerTooSlow
 	ReasonServerProtocol
+	ReasonScript
+	ReasonNoServer
+	ReasonPoolLogin
+	ReasonCommandTooLarge
 	ReasonShutdown
 	ReasonShutdownForced
 	ReasonInternal
@@ -77,6 +81,10 @@ var reasonTable = [reasons]struct {
 	ReasonServerTimeout:     {"server_timeout", FaultServer, 2013, "HY000", "(proxy) the backend sent nothing within --proxy-read-timeout"},
 	ReasonServerTooSlow:     {"server_too_slow", FaultServer, 2013, "HY000", "(proxy) the backend took nothing within --proxy-write-timeout"},
 	ReasonServerProtocol:    {"server_protocol", FaultServer, 2027, "HY000", "(proxy) the backend sent a packet that does not belong here"},
+	ReasonScript:            {name: "script"},
+	ReasonNoServer:          {"no_server", FaultProxy, 2013, "HY000", "(proxy) the script has left no backend connection for this command"},
+	ReasonPoolLogin:         {"pool_login", FaultClient, 1045, "28000", "(proxy-pool) login failed"},
+	ReasonCommandTooLarge:   {"command_too_large", FaultClient, 1153, "08S01", "(proxy) a command of more than 64 MiB cannot be given to a script"},
 	ReasonShutdown:          {"shutdown", FaultNobody, 1053, "08S01", "Server shutdown in progress"},
 	ReasonShutdownForced:    {"shutdown_forced", FaultProxy, 1053, "08S01", "Server shutdown in progress"},
 	ReasonInternal:          {"internal", FaultProxy, 1105, "HY000", "(proxy) internal error, see the proxy's log"},

@@ -5,13 +5,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
 	"mysqlproxy/packet"
 )
 
 // serverState is where the session with a backend stands.
 //
-//	dialing --> greeting --> login --> ready <--> busy
+//	                                    idle (in its pool)
+//	                                     ^
+//	                                     v
+//	dialing --> greeting --> login <--> ready <--> busy
 //	     \__________\__________\_________\_________\___ closing --> closed
 type serverState uint8
 
@@ -21,13 +25,14 @@ const (
 	serverLogin                       // greeted; the login dialogue is on
 	serverReady                       // logged in, nothing outstanding
 	serverBusy                        // at least one exchange outstanding
+	serverIdle                        // in its pool, without a client
 	serverClosing                     // what is left for the server is sent
 	serverClosed
 	serverStates // their number
 )
 
 func (s serverState) String() string {
-	return [...]string{"dialing", "greeting", "login", "ready", "busy", "closing", "closed"}[s]
+	return [...]string{"dialing", "greeting", "login", "ready", "busy", "idle", "closing", "closed"}[s]
 }
 
 // serverMoves has the states that may follow each.
@@ -35,8 +40,9 @@ var serverMoves = [serverStates]uint8{
 	serverDialing:  1<<serverGreeting | 1<<serverClosing | 1<<serverClosed,
 	serverGreeting: 1<<serverLogin | 1<<serverClosing | 1<<serverClosed,
 	serverLogin:    1<<serverReady | 1<<serverClosing | 1<<serverClosed,
-	serverReady:    1<<serverBusy | 1<<serverClosing | 1<<serverClosed,
+	serverReady:    1<<serverBusy | 1<<serverIdle | 1<<serverLogin | 1<<serverClosing | 1<<serverClosed,
 	serverBusy:     1<<serverReady | 1<<serverClosing | 1<<serverClosed,
+	serverIdle:     1<<serverReady | 1<<serverClosing | 1<<serverClosed,
 	serverClosing:  1 << serverClosed,
 }
 
@@ -46,7 +52,8 @@ const maxGreeting = 4 << 10
 
 // server is the session with a backend, for one client. It belongs to its loop.
 type server struct {
-	client  *client
+	loop    *loop
+	client  *client // nil while it is idle
 	conn    *reactor.Conn
 	backend *Backend
 	queue   exchanges
@@ -57,11 +64,21 @@ type server struct {
 	// dialogue is set while the last exchange is one to which the client sends
 	// packets that are no commands.
 	dialogue bool
+
+	// Of a scripted session.
+	stale    bool           // it was another client's, and has that client's state
+	reserved bool           // idle, but only for its owner: it is not clean
+	tainted  bool           // it cannot be told any more whose it is: not for the pool
+	owner    uint64         // the session that had it last
+	who      login          // as whom it is logged in
+	half     *hook.Endpoint // what scripts see of it
+	greeted  packet.Packet  // its greeting, as it was shown
+	shown    packet.Capability
 }
 
 // newServer starts to connect to b, which was taken for c.
 func newServer(c *client, b *Backend) *server {
-	s := &server{client: c, backend: b}
+	s := &server{loop: c.loop, client: c, backend: b}
 	s.conn = c.loop.Dial(b.Addr, c.loop.engine.cfg.ConnectTimeout, s)
 	reactor.Link(c.conn, s.conn)
 	return s
@@ -73,7 +90,7 @@ func (s *server) enter(to serverState) {
 		return
 	}
 	if serverMoves[s.state]&(1<<to) == 0 {
-		s.client.loop.engine.illegal("server", s.state.String(), to.String())
+		s.loop.engine.illegal("server", s.state.String(), to.String())
 	}
 	s.state = to
 }
@@ -92,11 +109,18 @@ func (s *server) Opened(*reactor.Conn) {
 // Data takes what the server sends.
 func (s *server) Data(_ *reactor.Conn, p []byte) (used int) {
 	c := s.client
-	c.active = c.loop.Now()
 	switch s.state {
 	case serverGreeting:
+		c.active = c.loop.Now()
 		return s.greeting(p)
 	case serverLogin, serverReady, serverBusy:
+		c.active = c.loop.Now()
+		if c.sx != nil {
+			return c.sx.data(s, p)
+		}
+	case serverIdle:
+		s.idleEnded()
+		return len(p)
 	case serverDialing, serverClosing, serverClosed:
 		return len(p)
 	}
@@ -155,11 +179,14 @@ func (s *server) greeting(p []byte) (used int) {
 		return 0
 	}
 	if pkt.Payload()[0] == 0xff { // too many connections, host not allowed and the like
+		if c.sentLogin {
+			pkt[3] = c.req.Seq() + 1
+		}
 		c.write(pkt)
 		c.end(ReasonServerRefused, nil)
 		return len(p)
 	}
-	err := packet.MaskGreeting(pkt.Payload(), maskedCapabilities)
+	err := packet.MaskGreeting(pkt.Payload(), s.loop.engine.masked)
 	var g packet.Greeting
 	if err == nil {
 		g, err = packet.ParseGreeting(pkt.Payload())
@@ -170,7 +197,11 @@ func (s *server) greeting(p []byte) (used int) {
 	}
 	s.enter(serverLogin)
 	s.resp.BeginLogin()
-	c.greet(pkt, g.Capabilities)
+	if c.sx != nil {
+		c.sx.greeted(s, pkt, &g)
+	} else {
+		c.greet(pkt, g.Capabilities)
+	}
 	return len(pkt)
 }
 
@@ -247,6 +278,9 @@ func (s *server) unasked(p []byte, n int) (used int, end CloseReason) {
 func (s *server) EOF(*reactor.Conn) {
 	c := s.client
 	switch {
+	case s.state == serverIdle:
+		s.idleEnded()
+	case s.state >= serverClosing:
 	case s.state == serverGreeting:
 		s.conn.Close(errNoGreeting)
 	case s.state == serverReady && c.quit:
@@ -268,7 +302,13 @@ func (s *server) HungUp(*reactor.Conn) {}
 func (s *server) Closed(_ *reactor.Conn, err error) {
 	c := s.client
 	was := s.state
+	if was == serverIdle {
+		s.loop.pool(s.backend).drop(s)
+	}
 	s.enter(serverClosed)
+	if c == nil {
+		return
+	}
 	s.backend.release()
 	switch {
 	case c.state >= clientClosing:

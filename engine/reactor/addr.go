@@ -10,9 +10,10 @@ type Addr struct {
 }
 
 // String is the address as logs, the admin console and duplicate checks know
-// it: 1.2.3.4:3306, [::1]:3306 or /path/sock.
+// it: 1.2.3.4:3306, [::1]:3306 or /path/sock. It is empty for the client of a
+// unix socket, which has none.
 func (a Addr) String() string {
-	if a.Path != "" {
+	if a.Path != "" || !a.IP.IsValid() {
 		return a.Path
 	}
 	return a.IP.String()

@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+
+	"mysqlproxy/engine/hook"
+	"mysqlproxy/engine/reactor"
+	"mysqlproxy/packet"
+)
+
+// This file is the admin plugin: a server without a backend, whose script
+// answers each command. Its sessions are scripted ones that the proxy itself
+// lets in.
+
+// AdminConfig is the admin plugin's part of a Config.
+type AdminConfig struct {
+	Listen         reactor.Addr
+	User, Password string // neither is empty
+	Scripts        hook.Scripts
+}
+
+// adminVersion is what the admin port has always called itself: tools know the
+// port by it.
+const adminVersion = "5.0.99-agent-admin"
+
+const adminCapabilities = packet.CapLongPassword | packet.CapProtocol41 | packet.CapSecureConnection
+
+// acceptAdmin is called for each connection to the admin port, on its loop.
+func (l *loop) acceptAdmin(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
+	c := l.newClient(conn, remote)
+	c.sx = newScripted(c, l.engine.admin.Scripts)
+	c.sx.kind = loginAdmin
+	if l.draining {
+		c.end(ReasonShutdown, nil)
+	} else {
+		c.sx.greetAdmin()
+	}
+	return c
+}
+
+func (x *scripted) greetAdmin() {
+	g := packet.Greeting{
+		Version: []byte(adminVersion), ThreadID: 1, ChallengeSize: 20,
+		Capabilities: adminCapabilities, Collation: 8, Status: packet.StatusAutocommit,
+	}
+	if _, err := rand.Read(g.Challenge[:]); err != nil {
+		x.c.end(ReasonInternal, err)
+		return
+	}
+	for i, b := range g.Challenge {
+		g.Challenge[i] = '!' + b%('~'-'!'+1) // printable, as clients of old expect
+	}
+	remember(&x.half, &g)
+	x.c.greet(packet.AppendPacket(nil, 0, g.Append(nil)), adminCapabilities)
+}
+
+// admit checks a login to the admin port.
+func (x *scripted) admit(in packet.Login) {
+	c := x.c
+	cfg := c.loop.engine.admin
+	refuse := func(text string) {
+		c.write(packet.AppendPacket(nil, c.req.Seq()+1, packet.AppendERR(nil, 1045, "28000", text)))
+		c.end(ReasonLoginRefused, nil)
+	}
+	if subtle.ConstantTimeCompare(in.User, []byte(cfg.User)) != 1 {
+		refuse("unknown user")
+		return
+	}
+	if _, ok := packet.VerifyNative(in.AuthResponse, x.half.Challenge[:20], packet.NativeHash([]byte(cfg.Password))); !ok {
+		refuse("password doesn't match")
+		return
+	}
+	x.ok()
+	x.letIn()
+}
+
+// adminCommand has the script answer a command. One that it does not answer
+// ends the session, after an ERR that says what was missing.
+func (x *scripted) adminCommand(v hook.Verdict) {
+	c := x.c
+	if v.Action == hook.SendResult {
+		x.respond(v.Response)
+		x.finish()
+		return
+	}
+	text := "need a resultset + proxy.PROXY_SEND_RESULT"
+	if v.Action != hook.Default {
+		text += " ... got something else"
+	}
+	c.write(packet.AppendPacket(nil, x.cmd.seq+1, packet.AppendERR(nil, 1105, "07000", text)))
+	c.end(ReasonScript, nil)
+}

@@ -1,0 +1,302 @@
+package engine
+
+import (
+	"sync"
+
+	"mysqlproxy/engine/hook"
+	"mysqlproxy/engine/reactor"
+	"mysqlproxy/packet"
+)
+
+// login is who a server session is logged in as. A pooled session is lent only
+// to the same user, with the same capabilities.
+type login struct {
+	user      string
+	response  []byte // to the greeting's challenge
+	database  string // as far as the protocol shows it
+	collation byte
+	caps      packet.Capability
+}
+
+// pool is the idle server sessions that one loop has with one backend, per
+// user, first in first out. The loop's goroutine changes it; the lock is for
+// scripts of other loops that count.
+type pool struct {
+	mu   sync.Mutex
+	idle map[string][]*server
+}
+
+// put adds s at the end.
+func (p *pool) put(s *server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.idle == nil {
+		p.idle = map[string][]*server{}
+	}
+	p.idle[s.who.user] = append(p.idle[s.who.user], s)
+}
+
+// take removes a session that x may have: the one that it had itself last, for
+// it is as x left it, else the longest idle one; nil if there is none.
+func (p *pool) take(x *scripted) *server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	best := -1
+	for i, s := range p.idle[x.who.user] {
+		if s.suits(x) && (best < 0 || s.owner == x.id) {
+			if best = i; s.owner == x.id {
+				break
+			}
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	s := p.idle[x.who.user][best]
+	p.cut(x.who.user, best)
+	return s
+}
+
+// takeAny removes the longest idle session of any user that has more than min.
+func (p *pool) takeAny(min int) *server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for user, list := range p.idle {
+		if free(list) <= min {
+			continue
+		}
+		for i, s := range list {
+			if !s.reserved {
+				p.cut(user, i)
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+// free is how many of list are not reserved.
+func free(list []*server) (n int) {
+	for _, s := range list {
+		if !s.reserved {
+			n++
+		}
+	}
+	return n
+}
+
+// left removes the sessions that are reserved for the session with id.
+func (p *pool) left(user string, id uint64) (list []*server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.idle[user]) - 1; i >= 0; i-- {
+		if s := p.idle[user][i]; s.reserved && s.owner == id {
+			list = append(list, s)
+			p.cut(user, i)
+		}
+	}
+	return list
+}
+
+// oldest removes the longest idle session of user that is not reserved.
+func (p *pool) oldest(user string) *server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, s := range p.idle[user] {
+		if !s.reserved {
+			p.cut(user, i)
+			return s
+		}
+	}
+	return nil
+}
+
+// drop removes s, which has ended.
+func (p *pool) drop(s *server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, other := range p.idle[s.who.user] {
+		if other == s {
+			p.cut(s.who.user, i)
+			return
+		}
+	}
+}
+
+func (p *pool) cut(user string, i int) {
+	list := p.idle[user]
+	copy(list[i:], list[i+1:])
+	list[len(list)-1] = nil
+	if p.idle[user] = list[:len(list)-1]; len(list) == 1 {
+		delete(p.idle, user)
+	}
+}
+
+// count is the number of idle sessions of user that x may have, or anybody if x
+// is nil; without a user, that of any one that has more than min.
+func (p *pool) count(user string, min int, x *scripted) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if user != "" && x != nil && x.vouched && user == x.who.user {
+		n := 0
+		for _, s := range p.idle[user] {
+			if s.suits(x) {
+				n++
+			}
+		}
+		return n
+	}
+	if user != "" {
+		return free(p.idle[user])
+	}
+	for _, list := range p.idle {
+		if n := free(list); n > min {
+			return n
+		}
+	}
+	return 0
+}
+
+// all removes everything.
+func (p *pool) all() (list []*server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, idle := range p.idle {
+		list = append(list, idle...)
+	}
+	p.idle = nil
+	return list
+}
+
+// fits tells whether a client with caps in force can be lent s: its packets and
+// what its statements do must be what the client negotiated itself.
+func (s *server) fits(caps packet.Capability) bool {
+	const matter = packet.CapsFormat | packet.CapsBehaviour
+	return s.caps&matter == caps&matter
+}
+
+// suits tells whether s, which is idle and x's user's, can be lent to x.
+func (s *server) suits(x *scripted) bool {
+	if s.owner == x.id {
+		return true
+	}
+	return !s.reserved && s.fits(x.who.caps) && s.who.collation == x.who.collation
+}
+
+// quiet tells whether nothing is outstanding on s.
+func (s *server) quiet() bool {
+	return s.state == serverReady && !s.tainted && s.resp.Whole() && s.conn.Open() && s.conn.Waiting() == 0
+}
+
+// clean tells whether s, which is quiet, can be lent to another session: no
+// transaction, and autocommit on.
+func (s *server) clean() bool {
+	return s.resp.Status()&(packet.StatusInTrans|packet.StatusInTransReadonly|packet.StatusAutocommit) == packet.StatusAutocommit
+}
+
+// park gives s, which its client session has let go of, to its pool. One that is
+// in the middle of something is closed; one that is in a transaction, or has
+// autocommit off, is kept for the session that left it so.
+func (s *server) park() {
+	l := s.loop
+	s.backend.release()
+	s.client = nil
+	reactor.Unlink(s.conn)
+	if !s.quiet() || l.draining {
+		s.enter(serverClosing)
+		s.conn.Close(nil)
+		return
+	}
+	p := l.pool(s.backend)
+	if max := int(s.backend.maxIdle.Load()); max > 0 && p.count(s.who.user, 0, nil) >= max {
+		if old := p.oldest(s.who.user); old != nil {
+			old.retire()
+		}
+	}
+	s.reserved = !s.clean()
+	s.enter(serverIdle)
+	p.put(s)
+}
+
+// retire closes s, which was idle and has been taken out of its pool.
+func (s *server) retire() {
+	s.enter(serverClosing)
+	s.conn.Close(nil)
+}
+
+// lend takes s, which was idle, for c.
+func (s *server) lend(c *client) {
+	s.backend.clients.Add(1)
+	s.client = c
+	s.enter(serverReady)
+	reactor.Link(c.conn, s.conn)
+	c.server, c.backend = s, s.backend
+	if c.sx.vouched {
+		s.lentTo(c.sx)
+	}
+}
+
+// idleEnded is told of bytes from an idle session, or of its end. Whatever came
+// (a server says why before it closes), the session cannot be lent any more.
+func (s *server) idleEnded() {
+	s.loop.pool(s.backend).drop(s)
+	s.retire()
+}
+
+func (l *loop) pool(b *Backend) *pool { return &l.pools[b.index] }
+
+// global is what all scripts share.
+type global struct{ e *Engine }
+
+func (g global) Backends() (list []hook.Backend) {
+	for _, b := range g.e.backends.list {
+		list = append(list, scriptBackend{b, g.e})
+	}
+	return list
+}
+
+// scriptBackend is a backend as scripts see it.
+type scriptBackend struct {
+	b *Backend
+	e *Engine
+}
+
+func (s scriptBackend) Address() hook.Addr { return hookAddr(s.b.Addr) }
+func (s scriptBackend) ReadOnly() bool     { return s.b.ReadOnly }
+func (s scriptBackend) State() int         { return int(s.b.State()) }
+func (s scriptBackend) Clients() int       { return s.b.Clients() }
+func (s scriptBackend) MinIdle() int       { return int(s.b.minIdle.Load()) }
+func (s scriptBackend) SetMinIdle(n int)   { s.b.minIdle.Store(int32(n)) }
+func (s scriptBackend) MaxIdle() int       { return int(s.b.maxIdle.Load()) }
+func (s scriptBackend) SetMaxIdle(n int)   { s.b.maxIdle.Store(int32(n)) }
+
+// SetState leaves the time of the last change as it is, as it always was: a
+// backend that a script takes down is woken like any other.
+func (s scriptBackend) SetState(state int) {
+	if state >= int(BackendUnknown) && state <= int(BackendDown) {
+		s.b.state.Store(int32(state))
+	}
+}
+
+func (s scriptBackend) UUID() string {
+	if u := s.b.uuid.Load(); u != nil {
+		return *u
+	}
+	return ""
+}
+
+func (s scriptBackend) SetUUID(uuid string) { s.b.uuid.Store(&uuid) }
+
+func (s scriptBackend) Idle(loop int, user string) int {
+	if loop >= 0 && loop < len(s.e.loops) {
+		l := s.e.loops[loop]
+		return l.pool(s.b).count(user, s.MinIdle(), l.asking)
+	}
+	n := 0
+	for _, l := range s.e.loops {
+		n += l.pool(s.b).count(user, s.MinIdle(), nil)
+	}
+	return n
+}
+
+func hookAddr(a reactor.Addr) hook.Addr { return hook.Addr{IP: a.IP, Path: a.Path} }
