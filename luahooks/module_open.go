@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"os"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -134,39 +133,11 @@ var foreignModules = map[string]string{
 func foreignLoader(l *lua.LState) int {
 	name := l.CheckString(1)
 	first, _, _ := strings.Cut(name, ".")
-	why := foreignModules[first]
-	if file := findCModule(l, name); file != "" {
-		why = file
+	text := "libraries in C cannot be loaded"
+	if what, ok := foreignModules[first]; ok {
+		text = fmt.Sprintf("'%s' is a library in C (%s), which this proxy cannot load: its Lua is written in Go. "+
+			"Put a module of that name in plain Lua on LUA_PATH (--lua-path), or do without it", name, what)
 	}
-	if why == "" {
-		l.Push(lua.LString("libraries in C (--lua-cpath, LUA_CPATH) cannot be loaded"))
-		return 1
-	}
-	l.Push(lua.LString(fmt.Sprintf("'%s' is a library in C (%s). This proxy runs Lua in Go and cannot load it: "+
-		"put a module of that name in plain Lua on --lua-path (LUA_PATH), or do without it", name, why)))
+	l.Push(lua.LString(text))
 	return 1
-}
-
-// findCModule is the file on package.cpath or LUA_CPATH that C's Lua would have
-// loaded for name; empty if there is none.
-func findCModule(l *lua.LState, name string) string {
-	cpath := os.Getenv("LUA_CPATH")
-	if pkg, ok := l.GetGlobal("package").(*lua.LTable); ok {
-		if s, ok := pkg.RawGetString("cpath").(lua.LString); ok && s != "" {
-			cpath = string(s)
-		}
-	}
-	first, _, _ := strings.Cut(name, ".")
-	for _, stem := range []string{strings.ReplaceAll(name, ".", "/"), first} { // luaopen_a_b may be in a.so
-		for pattern := range strings.SplitSeq(cpath, ";") {
-			if !strings.Contains(pattern, "?") {
-				continue
-			}
-			file := strings.ReplaceAll(pattern, "?", stem)
-			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-				return file
-			}
-		}
-	}
-	return ""
 }
