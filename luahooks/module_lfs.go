@@ -191,17 +191,15 @@ func setLock(l *lua.LState, kind int16, arg int) int {
 }
 
 // checkFile is the file behind a handle of the io library, which keeps it in a
-// field of its own.
+// field of its own: lfs needs no more of it than the descriptor.
 func checkFile(l *lua.LState) *os.File {
-	ud := l.CheckUserData(1)
-	if f, ok := ud.Value.(*os.File); ok {
-		return f
-	}
-	v := reflect.ValueOf(ud.Value)
+	v := reflect.ValueOf(l.CheckUserData(1).Value)
 	if v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct {
-		fp := v.Elem().FieldByName("fp")
-		if fp.IsValid() && fp.Type() == reflect.TypeFor[*os.File]() && !fp.IsNil() {
-			return (*os.File)(fp.UnsafePointer())
+		for i := range v.Elem().NumField() {
+			f := v.Elem().Field(i)
+			if f.Type() == reflect.TypeFor[*os.File]() && !f.IsNil() {
+				return (*os.File)(f.UnsafePointer())
+			}
 		}
 	}
 	l.ArgError(1, "open file expected")

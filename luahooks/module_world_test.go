@@ -105,7 +105,7 @@ func TestChassisInAWorld(t *testing.T) {
 	if !asked {
 		t.Error("no shutdown")
 	}
-	if got := strings.Join(w.log.all(), "\n"); !strings.Contains(got, "from a hook") || w.stdout.Len() != 0 {
+	if got := strings.Join(w.log.all(), "\n"); !strings.Contains(got, "from a hook") || strings.Contains(got, "[string") || w.stdout.Len() != 0 {
 		t.Errorf("logs %q, prints %q", got, w.stdout.String())
 	}
 }
