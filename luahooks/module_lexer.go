@@ -49,7 +49,7 @@ func (t token) text(sql string) string {
 
 // scanAll cuts all of sql up. sql must be shorter than 4 GiB.
 func scanAll(sql string) []token {
-	tokens := make([]token, 0, len(sql)/5+4)
+	tokens := make([]token, 0, len(sql)/4+8)
 	for at := 0; at < len(sql); {
 		tokens, at = scanToken(tokens, sql, at)
 	}

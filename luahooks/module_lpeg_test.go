@@ -187,6 +187,7 @@ func TestLpegGrammars(t *testing.T) {
 	m.wantError(`return P({ "a", a = "(" * V("a") * ")" + "x" }):match(("("):rep(100000))`, "too many pending calls")
 	m.wantError(`local p = P("a"); for i = 1, 40 do p = p + p end return p:match("b")`, "too many steps")
 	m.wantError(`local p = Cc("a"); for i = 1, 40 do p = C(p * p) end return p:match("b")`, "too many")
+	m.wantError(`return P({ "a", a = "(" * (V("a") / "%0%1%1") + C("x") }):match(("("):rep(60) .. "x")`, "too many steps")
 	m.wantError(`local p = C(""); for i = 1, 40 do p = C(p * lp.Cb(1)) end return p:match("b")`, "")
 }
 

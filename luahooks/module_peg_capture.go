@@ -7,10 +7,12 @@ import (
 // nested returns the values of the captures in events[from:to], which are whole.
 func (m *pegMatch) nested(from, to int) []lua.LValue {
 	var values []lua.LValue
+	had := 0
 	for from < to {
 		next := m.end(from)
 		values = append(values, m.values(from, next)...)
-		from = next
+		m.spend(1 + (len(values)-had)/8)
+		from, had = next, len(values)
 	}
 	return values
 }
@@ -125,7 +127,9 @@ func (m *pegMatch) substitute(i, end int) string {
 		}
 		i = next
 	}
-	return string(append(b, m.subject[at:m.events[end-1].at]...))
+	b = append(b, m.subject[at:m.events[end-1].at]...)
+	m.spend(len(b) / 64)
+	return string(b)
 }
 
 // accumulate returns the value of a Ca: the first value in it, changed by the
@@ -184,5 +188,6 @@ func (m *pegMatch) expand(format, text string, args []lua.LValue) string {
 			b = append(b, c)
 		}
 	}
+	m.spend(len(b) / 64) // a grammar could double it at each level
 	return string(b)
 }
