@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,20 @@ func TestLingerKeepsTheLastBytesFromAReset(t *testing.T) {
 	}
 }
 
+func TestCloseAfterFlushForgetsTheTail(t *testing.T) {
+	l := start(t)
+	conn, peer := l.pair("tcp", &recorder{data: func(*Conn, []byte) int { return 0 }})
+	mustWrite(t, peer, []byte("abc"))
+	eventually(t, "a tail", func() bool { return on(l, func() int { return len(conn.tail) }) == 3 })
+	l.do(func() {
+		conn.Write(make([]byte, 16<<20)) // that the peer does not take
+		conn.CloseAfterFlush(patience, true)
+		if conn.tail != nil {
+			t.Error("it holds what nobody will use")
+		}
+	})
+}
+
 // clock has l's timers go by a clock that only the test moves. To move it,
 // call the result with how far.
 func (l *testLoop) clock() (forward func(time.Duration)) {
@@ -101,7 +116,9 @@ func (l *testLoop) clock() (forward func(time.Duration)) {
 		l.t.Helper()
 		l.do(func() {
 			now += d
-			l.ticked()
+			if l.wheel.runs { // as the timerfd does
+				l.ticked()
+			}
 		})
 	}
 }
@@ -219,8 +236,8 @@ func TestCloseDropsWhatWaits(t *testing.T) {
 				t.Errorf("closed with %v, want what Close was told first", err)
 			}
 			l.do(func() {
-				if conn.out.head != nil || conn.tail != nil || conn.fd != -1 {
-					t.Error("a closed connection holds something")
+				if conn.out.head != nil || conn.tail != nil || conn.fd != -1 || slices.Contains(l.conns, conn) {
+					t.Error("a closed connection holds something, or is held")
 				}
 			})
 		})

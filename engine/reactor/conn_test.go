@@ -148,6 +148,28 @@ func TestResumeDeliversTheTailAndThenWhatArrivedMeanwhile(t *testing.T) {
 	}
 }
 
+func TestPauseInDataHoldsBackWhatHasArrived(t *testing.T) {
+	l := start(t)
+	r := &recorder{quiet: true}
+	calls, paused := 0, false
+	r.data = func(c *Conn, p []byte) int {
+		if paused {
+			t.Error("data while paused")
+		}
+		calls++
+		paused = true
+		c.Pause()
+		return len(p)
+	}
+	conn, peer := l.pair("tcp", r)
+	go sendNoise(peer, 1, 64<<20) // always more than one read takes
+	for want := 1; want <= 10; want++ {
+		eventually(t, "data", func() bool { return on(l, func() int { return calls }) == want })
+		l.settled()
+		l.do(func() { paused = false; conn.Resume() })
+	}
+}
+
 func TestTailKeepsMemoryInProportion(t *testing.T) {
 	l := start(t)
 	const large = 300 << 10

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	errorx "github.com/panjf2000/gnet/v2/pkg/errors"
 	"golang.org/x/sys/unix"
 )
 
@@ -300,6 +301,21 @@ func TestConnectionForALoopThatHasStoppedIsClosed(t *testing.T) {
 	}
 	if n := second.Load(); n != 0 {
 		t.Errorf("the stopped loop has a load of %d", n)
+	}
+}
+
+func TestConnectionGivenToALoopThatIsAboutToStopIsClosed(t *testing.T) {
+	l := start(t)
+	fd, peer := sockets(t, "unix")
+	l.do(func() {
+		l.trigger(func(any) error { return errorx.ErrEngineShutdown }) // what comes behind it is not called
+		l.load.Add(1)
+		l.take(accepted{fd, Addr{}, echoes(l)})
+	})
+	l.Stop()
+	atEnd(t, peer)
+	if n := l.Load(); n != 0 {
+		t.Errorf("the load is %d", n)
 	}
 }
 
