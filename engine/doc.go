@@ -24,6 +24,13 @@
 //	exchange.go  exchange: a command and the response that is expected
 //	reason.go    CloseReason: why a session ends, and what its client is told
 //
+// With a script (engine/hook is the treaty with who runs it):
+//
+//	script.go    scripted: a session's life up to the command phase
+//	inject.go    commands: one at a time to the script, queries of its queue to the server
+//	pool.go      idle server sessions, and to whom they may be lent
+//	console.go   the admin plugin: a server without a backend, answered by a script
+//
 // A client session and its server session live on one loop, and only that
 // loop's goroutine touches them. What loops share is Backend, by atomics.
 //
@@ -31,4 +38,9 @@
 // that was chosen for it, whatever plugin they use, so the proxy owns no
 // secret. The greeting that the client sees is the server's own, less what the
 // proxy cannot pass (maskedCapabilities).
+//
+// A pooled server session has been let in by a server for one user. It is lent
+// to another client session of that user only once a server has let that one in
+// as well, and then with COM_RESET_CONNECTION or COM_CHANGE_USER in front, so
+// that no session meets what another has left behind.
 package engine
