@@ -1,0 +1,123 @@
+package luahooks
+
+import (
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// Coroutines are gopher-lua's. Ours refuse what Lua 5.1 refuses, with its texts,
+// and see to it that errors in them are put into C's words.
+
+// bodySource makes the function that a coroutine runs: it has the errors of the
+// coroutine go our way, then becomes the function that was given.
+const bodySource = `local begin, f = ... return function(...) begin() return f(...) end`
+
+func (s *stdlib) openCoroutine(l *lua.LState) {
+	l.Push(l.NewFunction(lua.OpenCoroutine))
+	l.Push(lua.LString(lua.CoroutineLibName))
+	l.Call(1, 0)
+	theirs := l.G.Global.RawGetString("coroutine").(*lua.LTable)
+	create := theirs.RawGetString("create").(*lua.LFunction).GFunction
+	resume := theirs.RawGetString("resume").(*lua.LFunction).GFunction
+	proto, err := compileText(strings.NewReader(bodySource), "[C]")
+	if err != nil {
+		panic(err)
+	}
+	begin := l.NewFunction(func(l *lua.LState) int {
+		l.Panic = panicInC
+		return 0
+	})
+
+	newThread := func(l *lua.LState) int {
+		f, ok := l.Get(1).(*lua.LFunction)
+		if !ok || f.IsG {
+			argError(l, 1, "Lua function expected")
+		}
+		l.SetTop(0)
+		make := l.NewFunctionFromProto(proto)
+		l.Push(make)
+		l.Push(begin)
+		l.Push(f)
+		l.Call(2, 1)
+		return create(l)
+	}
+	// resumeThread resumes the thread that is argument 1, and leaves the answer of
+	// coroutine.resume on the stack.
+	resumeThread := func(l *lua.LState, th *lua.LState) int {
+		if status := statusOf(l, th); status != "suspended" {
+			l.Push(lua.LFalse)
+			l.Push(lua.LString("cannot resume " + map[bool]string{true: "dead", false: status}[status == "dead"] + " coroutine"))
+			return 2
+		}
+		return resume(l)
+	}
+	s.library(l, "coroutine", map[string]lua.LGFunction{
+		"create": newThread,
+		"resume": func(l *lua.LState) int { return resumeThread(l, checkThread(l, 1)) },
+		"running": func(l *lua.LState) int {
+			if l == l.G.MainThread || l.Parent == nil {
+				l.Push(lua.LNil)
+			} else {
+				l.Push(l)
+			}
+			return 1
+		},
+		"status": func(l *lua.LState) int {
+			l.Push(lua.LString(statusOf(l, checkThread(l, 1))))
+			return 1
+		},
+		"wrap": func(l *lua.LState) int {
+			newThread(l)
+			th := l.Get(-1).(*lua.LState)
+			l.Push(l.NewClosure(func(l *lua.LState) int {
+				l.Insert(th, 1)
+				n := resumeThread(l, th)
+				if lua.LVAsBool(l.Get(-n)) {
+					return n - 1
+				}
+				object := l.Get(-1)
+				if text, ok := textOfValue(object); ok {
+					object = lua.LString(where(l, 1) + text)
+				}
+				l.Error(object, 0)
+				return 0
+			}, th))
+			return 1
+		},
+		"yield": func(l *lua.LState) int {
+			if l.Parent == nil {
+				raiseBare(l, crossing)
+			}
+			for f := currentFrame(l).caller(); f.ok(); f = f.caller() {
+				if !f.isLua() {
+					raiseBare(l, crossing)
+				}
+			}
+			return -1
+		},
+	})
+}
+
+const crossing = "attempt to yield across metamethod/C-call boundary"
+
+func checkThread(l *lua.LState, n int) *lua.LState {
+	th, ok := l.Get(n).(*lua.LState)
+	if !ok {
+		argError(l, n, "coroutine expected")
+	}
+	return th
+}
+
+// statusOf is coroutine.status of th, asked by l.
+func statusOf(l, th *lua.LState) string {
+	switch {
+	case th == l:
+		return "running"
+	case th.Dead:
+		return "dead"
+	case th.Parent != nil || th == l.G.MainThread: // it has resumed another
+		return "normal"
+	}
+	return "suspended"
+}
