@@ -12,7 +12,6 @@ import (
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
-	"github.com/yuin/gopher-lua/parse"
 )
 
 // maxScript is the longest script in bytes.
@@ -21,7 +20,8 @@ const maxScript = 64 << 20
 // file is a script on disk. Any goroutine may use it: compiling needs no Lua
 // state, so a slow one holds up no hook.
 type file struct {
-	path string
+	path  string
+	fixed bool // it is part of the program: last, or err, is all that there will be
 
 	mu    sync.Mutex
 	known bool // the next four are of the file as it was read last
@@ -53,6 +53,9 @@ const settleAfter = time.Second
 func (f *file) load() (*version, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.fixed {
+		return f.last, f.err
+	}
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return nil, err
@@ -112,20 +115,11 @@ func read(path string) ([]byte, os.FileInfo, error) {
 // compileScript compiles text as the body of a function without parameters, as
 // MySQL Proxy does: ... is an error at the top level, a return may stand at the
 // end only, and the lines are the file's own.
-func compileScript(text []byte, name string) (proto *lua.FunctionProto, err error) {
-	defer func() { // the compiler panics at what it did not foresee
-		if r := recover(); r != nil {
-			proto, err = nil, fmt.Errorf("%s: %v", name, r)
-		}
-	}()
-	chunk, err := parse.Parse(io.MultiReader(
+func compileScript(text []byte, name string) (*lua.FunctionProto, error) {
+	outer, err := compileText(io.MultiReader(
 		strings.NewReader("return function()"), bytes.NewReader(text), strings.NewReader("\nend")), name)
 	if err != nil {
-		return nil, syntaxError(err, name)
-	}
-	outer, err := lua.Compile(chunk, name)
-	if err != nil {
-		return nil, syntaxError(err, name)
+		return nil, errors.New(syntaxErrorText(err, name, 1+bytes.Count(text, []byte("\n"))))
 	}
 	return outer.FunctionPrototypes[0], nil
 }
@@ -160,34 +154,6 @@ func mentions(p *lua.FunctionProto, words []string) bool {
 	return false
 }
 
-// syntaxError puts an error of the compiler into the words of Lua 5.1.
-func syntaxError(err error, name string) error {
-	var p *parse.Error
-	var c *lua.CompileError
-	switch {
-	case errors.As(err, &p) && p.Pos.Line == parse.EOF:
-		return fmt.Errorf("%s: %s near '<eof>'", name, p.Message)
-	case errors.As(err, &p):
-		return fmt.Errorf("%s:%d: %s near '%s'", name, p.Pos.Line, p.Message, p.Token)
-	case errors.As(err, &c):
-		return fmt.Errorf("%s:%d: %s", name, c.Line, c.Message)
-	}
-	return fmt.Errorf("%s: %w", name, err)
-}
-
-// chunkName is what Lua 5.1 makes of a chunk's name that is not a file's: the
-// first line in [string "..."], cut to 43 bytes.
-func chunkName(source string) string {
-	const room = 43
-	name, more := source, false
-	if i := strings.IndexAny(name, "\n\r"); i >= 0 {
-		name, more = name[:i], true
-	}
-	if len(name) > room {
-		name, more = name[:room], true
-	}
-	if more {
-		name += "..."
-	}
-	return `[string "` + name + `"]`
-}
+// chunkName is the name of a script's chunk. It is the path as it is: Lua, which
+// is given no @ before it, takes it for the text and shows it as such.
+func chunkName(path string) string { return chunkID(path) }

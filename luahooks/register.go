@@ -10,6 +10,7 @@ import (
 // modules, which find them there.
 func (v *vm) openLibraries(s *Scripts) {
 	openStdlib(v.l, s.opts.Stdout)
+	v.stdout = v.l.G.Registry.RawGetString(stdlibKey).(*lua.LUserData).Value.(*stdlib).stdout
 	v.countCoroutines()
 	if path := s.opts.LuaPath; path != "" {
 		v.setLuaPath(path)

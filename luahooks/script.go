@@ -79,6 +79,7 @@ func (s *script) enter() {
 func (s *script) leave() {
 	v := s.vm
 	v.current = nil
+	v.flush()
 	v.mu.Unlock()
 }
 
@@ -177,7 +178,7 @@ func (s *script) call(h hook.Set, nargs int) (ret lua.LValue, ok bool) {
 func (s *script) protected(nargs, nret int) error {
 	v := s.vm
 	v.budget.begin()
-	err := v.l.PCall(nargs, nret, nil)
+	err := protectedCall(v.l, nargs, nret, nil)
 	if err == nil {
 		return nil
 	}

@@ -172,7 +172,7 @@ func TestOddErrorsAreLogged(t *testing.T) {
 		"error('no line', 0)": "(read_query) no line",
 		"error(nil)":          "(read_query) (error object is a nil value)",
 		"error(1.5, 0)":       "(read_query) 1.5",
-		"coroutine.yield()":   "can not yield",
+		"coroutine.yield()":   "attempt to yield across metamethod/C-call boundary",
 		"local function f() return f() + 1 end f()":        "stack overflow",
 		"coroutine.wrap(function() error('inside') end)()": "inside",
 		"local a; a.b = 1": ":2: attempt to index",

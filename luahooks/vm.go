@@ -36,8 +36,9 @@ type vm struct {
 	proxy    *lua.LTable // _G.proxy: constants and global; the rest is the session's
 	global   *lua.LTable // proxy.global
 	backends *lua.LUserData
-	envMeta  *lua.LTable // of every session's environment: what it lacks is in _G
-	known    []*backend  // objects of proxy.global.backends, by index from 0
+	stdout   *standardOut // what print writes to
+	envMeta  *lua.LTable  // of every session's environment: what it lacks is in _G
+	known    []*backend   // objects of proxy.global.backends, by index from 0
 
 	class struct {
 		queue, connection, endpoint, address      *lua.LTable
@@ -77,6 +78,15 @@ func newVM(s *Scripts) *vm {
 	v.l.G.Global.RawSetString("proxy", v.proxy)
 	v.openLibraries(s)
 	return v
+}
+
+// flush writes out what a call has printed. C's stdio would hold it back until
+// there are 4 KiB of it; here nothing is lost however the process ends, and a
+// call that prints nothing pays nothing.
+func (v *vm) flush() {
+	if len(v.stdout.buf) > 0 {
+		v.stdout.flush()
+	}
 }
 
 func (v *vm) defineClasses() {
