@@ -1,0 +1,236 @@
+package scripts
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// proxy is a running mysql-proxy. It is stopped at the end of its test, which
+// fails if it does not stop cleanly or if its log tells of a fault.
+type proxy struct {
+	addr string
+	dir  string // has log and output
+	cmd  *exec.Cmd
+	gone chan struct{} // closed when the process has ended
+
+	mayLog []string // texts of log lines above "warning" that are expected
+}
+
+// setup says how a proxy is started.
+type setup struct {
+	script   string   // file name in this folder
+	change   []string // old and new text in turn, to set what users would set
+	backends []string // addresses of primaries
+	replicas []string
+	args     []string
+	env      []string
+}
+
+// split is the proxy with rw-splitting.lua before all servers, on one event
+// thread; reads go to replicas right after a write.
+func split(t *testing.T, args ...string) *proxy {
+	t.Helper()
+	return start(t, setup{
+		script: "rw-splitting.lua", change: []string{"primary_after_write = 2", "primary_after_write = 0"},
+		backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs(), args: append([]string{"--event-threads=1"}, args...),
+	})
+}
+
+// one is the proxy with a script before the primary.
+func one(t *testing.T, script string, env ...string) *proxy {
+	t.Helper()
+	return start(t, setup{script: script, backends: []string{bed.Primary.Addr}, env: env})
+}
+
+func start(t *testing.T, s setup) *proxy {
+	t.Helper()
+	dependOnSources()
+	p := &proxy{addr: freeAddr(t), dir: t.TempDir(), gone: make(chan struct{})}
+	path, err := filepath.Abs(s.script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.change) > 0 {
+		path = changed(t, path, s.change)
+	}
+	args := []string{"-P", p.addr, "--log-level=info", "--log-file=" + filepath.Join(p.dir, "log"), "--proxy-lua-script=" + path}
+	for _, b := range s.backends {
+		args = append(args, "-b", b)
+	}
+	for _, r := range s.replicas {
+		args = append(args, "-r", r)
+	}
+	p.cmd = exec.Command(proxyPath, append(args, s.args...)...)
+	out, err := os.Create(filepath.Join(p.dir, "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Env = append(os.Environ(), s.env...)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // judged in stop
+		close(p.gone)
+	}()
+	t.Cleanup(func() { p.stop(t) })
+	p.waitListening(t)
+	return p
+}
+
+// changed is a copy of a script with other settings.
+func changed(t *testing.T, path string, change []string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for i := 0; i < len(change); i += 2 {
+		if strings.Count(text, change[i]) != 1 {
+			t.Fatalf("%s does not have %q once", path, change[i])
+		}
+		text = strings.Replace(text, change[i], change[i+1], 1)
+	}
+	to := filepath.Join(t.TempDir(), filepath.Base(path))
+	if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// dependOnSources looks at the sources that the binaries are built from and at
+// the scripts, so that go test does not take the last result for one of today.
+var dependOnSources = sync.OnceFunc(func() {
+	for _, dir := range []string{"../cmd", "../engine", "../packet", "../luahooks", "../go.sum", "."} {
+		_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+	}
+})
+
+// waitListening returns when the log says that the proxy listens: connecting to
+// find out would open a session.
+func (p *proxy) waitListening(t *testing.T) {
+	t.Helper()
+	for range 2000 {
+		if strings.Contains(p.logs(), "event threads") {
+			return
+		}
+		select {
+		case <-p.gone:
+			t.Fatalf("the proxy ended (%v):\n%s", p.cmd.ProcessState, p.logs())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Fatalf("the proxy does not listen on %s:\n%s", p.addr, p.logs())
+}
+
+// stop ends the proxy by SIGTERM and judges how it ended and what it logged.
+func (p *proxy) stop(t *testing.T) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error: it has ended already
+	select {
+	case <-p.gone:
+	case <-time.After(30 * time.Second):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // leaves its goroutines in the output
+		<-p.gone
+		t.Errorf("the proxy did not stop within 30 s of SIGTERM")
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the proxy ended with %v, want exit code 0", p.cmd.ProcessState)
+	}
+	logs := p.logs()
+	for line := range strings.Lines(logs) {
+		if bad(line) && !p.expected(line) {
+			t.Errorf("the proxy says: %s", strings.TrimSpace(line))
+		}
+	}
+	if t.Failed() {
+		if len(logs) > 6000 {
+			logs = logs[:2000] + "\n…\n" + logs[len(logs)-4000:]
+		}
+		t.Logf("the proxy's log and output:\n%s", logs)
+	}
+}
+
+// bad tells whether a line is about a fault, of the script's or the proxy's.
+func bad(line string) bool {
+	for _, w := range []string{"panic", "fatal error", "(critical)", "(error)", "(lua"} {
+		if strings.Contains(line, w) && !strings.Contains(line, "started") {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *proxy) expected(line string) bool {
+	for _, text := range p.mayLog {
+		if strings.Contains(line, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// logs is the log file and what went to stdout and stderr.
+func (p *proxy) logs() string { return p.read("log") + p.read("output") }
+
+func (p *proxy) read(name string) string {
+	b, err := os.ReadFile(filepath.Join(p.dir, name))
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	return string(b)
+}
+
+// warm has u log in until each replica has idle connections for u.
+func (p *proxy) warm(t *testing.T, u user, dbname string) {
+	t.Helper()
+	for range 10 {
+		s := connect(t, p.addr, u, dbname)
+		s.exec("DO 0")
+		s.close()
+	}
+}
+
+// freeAddr is a free loopback address below the ephemeral ports.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 200 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		ln, err := net.Listen("tcp", addr)
+		if err == nil {
+			ln.Close()
+			return addr
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
+// eventually tries until ok is true, and fails the test when it does not get
+// so within limit.
+func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("after %v still not: %s", limit, what)
+}

@@ -1,0 +1,234 @@
+package scripts
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+const whoAnswers = "SELECT @@server_id"
+
+// onReplica tells whether a replica has answered, by its server_id.
+func onReplica(id string) bool { return id == "2" || id == "3" }
+
+func TestWhereStatementsRun(t *testing.T) {
+	p := split(t)
+	p.warm(t, bed.Users.App, "test")
+	for _, tc := range []struct {
+		query   string
+		replica bool
+	}{
+		{"SELECT @@server_id", true},
+		{"select @@server_id;", true},
+		{"SELECT @@GLOBAL.server_id ; -- the end", true},
+		{"\n\t (SELECT @@server_id)", true},
+		{"/* one */ -- two\n# three\nSELECT @@server_id", true},
+		{"WITH a AS (SELECT @@server_id AS i) SELECT i FROM a", true},
+		{"SELECT @@server_id, word FROM fixed WHERE word <> 'a;b' AND id IN (1, 2) LIMIT 1", true},
+		{"SELECT @@server_id, 'FOR UPDATE', \"INTO\", 'it''s @x', `id` FROM fixed LIMIT 1", true},
+		{"SELECT @@server_id, REPLACE('a', 'b', 'c'), INSERT('abc', 1, 1, 'x'), COUNT(*) FROM fixed", true},
+		{"SELECT @@server_id, 'a\\'b'", true},
+		{"SELECT @@server_id /* FOR UPDATE */", true},
+		{"SELECT @@server_id, id /* c */ FROM (SELECT 1 AS id) t", true},
+		{"SELECT(@@server_id)", true},
+
+		{"SELECT @@server_id FROM fixed LIMIT 1 FOR UPDATE", false},
+		{"SELECT @@server_id FROM fixed LIMIT 1 LOCK IN SHARE MODE", false},
+		{"SELECT SQL_CALC_FOUND_ROWS @@server_id FROM fixed LIMIT 1", false},
+		{"SELECT @@server_id, @x", false},
+		{"SELECT @@server_id, @x := 1", false},
+		{"SELECT @@server_id, @@warning_count", false},
+		{"SELECT @@server_id, @@last_insert_id", false},
+		{"SELECT @@server_id, LAST_INSERT_ID()", false},
+		{"SELECT @@server_id, last_insert_id ()", false},
+		{"SELECT @@server_id, FOUND_ROWS()", false},
+		{"SELECT @@server_id, ROW_COUNT()", false},
+		{"SELECT @@server_id, CONNECTION_ID()", false},
+		{"SELECT @@server_id, GET_LOCK('a', 0)", false},
+		{"SELECT @@server_id, f()", false},
+		{"SELECT @@server_id, test.f()", false},
+		{"SELECT @@server_id, `f`()", false},
+		{"SELECT @@server_id, f /* ( */ ()", false},
+		{"SELECT @@server_id, NEXTVAL(seq)", false},
+		{"SELECT @@server_id, NEXT VALUE FOR seq", false},
+		{"SELECT @@server_id, PREVIOUS VALUE FOR seq", false},
+		{"SELECT @@server_id FROM information_schema.tables LIMIT 1", false},
+		{"SELECT @@server_id, UUID_SHORT()", false},
+		{"SELECT @@server_id; SELECT 1", false},
+		{"SELECT @@server_id; DELETE FROM own WHERE id = 0", false},
+		{"/*! SELECT */ @@server_id", false},
+		{"SELECT /*M!100100 @@server_id, */ @@server_id", false},
+		{"SELECT @@server_id, 'a\\\\', LAST_INSERT_ID()", false},
+		{"/* route=primary */ SELECT @@server_id", false},
+		{"SELECT @@server_id FROM fixed PROCEDURE ANALYSE()", false},
+	} {
+		s := connect(t, p.addr, bed.Users.App, "test")
+		got, err := s.tryValue(tc.query)
+		if err != nil {
+			t.Errorf("%s: %v", tc.query, err)
+		} else if got != "2" && got != "3" && tc.replica || got != "1" && !tc.replica && !strings.Contains(tc.query, "PROCEDURE") {
+			t.Errorf("%s: server %s, want a replica: %v", tc.query, got, tc.replica)
+		}
+		s.close()
+	}
+}
+
+// What does not tell by itself where it ran is counted by the servers.
+func TestWhereOtherReadsRun(t *testing.T) {
+	p := split(t)
+	p.warm(t, bed.Users.App, "test")
+	count := func(s server, name string) string {
+		c := connect(t, s.Addr, bed.Users.App, "")
+		defer c.close()
+		rows, err := c.all("SHOW GLOBAL STATUS LIKE '" + name + "'")
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%s: %v, %v", name, rows, err)
+		}
+		return rows[0][1]
+	}
+	for _, tc := range []struct {
+		query, counter string
+		replica        bool
+	}{
+		{"SHOW TABLES", "Com_show_tables", true},
+		{"SHOW FULL COLUMNS FROM fixed", "Com_show_fields", true},
+		{"DESCRIBE fixed", "Com_show_fields", true},
+		{"SHOW CREATE TABLE fixed", "Com_show_create_table", true},
+		{"SHOW WARNINGS", "Com_show_warnings", false},
+		{"SHOW PROCESSLIST", "Com_show_processlist", false},
+		{"SHOW VARIABLES LIKE 'port'", "Com_show_variables", false},
+	} {
+		s := connect(t, p.addr, bed.Users.App, "test")
+		before := count(bed.Primary, tc.counter)
+		if _, err := s.all(tc.query); err != nil {
+			t.Errorf("%s: %v", tc.query, err)
+		}
+		if ran := count(bed.Primary, tc.counter) != before; ran == tc.replica {
+			t.Errorf("%s ran on the primary: %v, want %v", tc.query, ran, !tc.replica)
+		}
+		s.close()
+	}
+}
+
+func TestReadsWithoutReplicas(t *testing.T) {
+	p := split(t)
+	s := connect(t, p.addr, bed.Users.App, "test")
+	if got := s.value(whoAnswers); got != "1" {
+		t.Errorf("before any warm-up server %s answers, want the primary", got)
+	}
+	p.warm(t, bed.Users.App, "test")
+	if got := s.value(whoAnswers); !onReplica(got) {
+		t.Errorf("after the warm-up server %s answers, want a replica", got)
+	}
+	n := connect(t, p.addr, bed.Users.App, "")
+	if got := n.value(whoAnswers); got != "1" {
+		t.Errorf("without a database server %s answers, want the primary", got)
+	}
+}
+
+func TestReadsAreSpread(t *testing.T) {
+	p := split(t)
+	p.warm(t, bed.Users.App, "test")
+	s := connect(t, p.addr, bed.Users.App, "test")
+	got := map[string]int{}
+	for range 40 {
+		got[s.value(whoAnswers)]++
+	}
+	if got["1"] != 0 || got["2"] < 5 || got["3"] < 5 {
+		t.Errorf("40 reads went to %v, want both replicas and not the primary", got)
+	}
+}
+
+func TestReadsAfterAWriteSeeIt(t *testing.T) {
+	p := start(t, setup{script: "rw-splitting.lua", change: []string{"primary_after_write = 2", "primary_after_write = 3600"},
+		backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs(), args: []string{"--event-threads=1"}})
+	p.warm(t, bed.Users.App, "test")
+	s := connect(t, p.addr, bed.Users.App, "test")
+	if got := s.value(whoAnswers); !onReplica(got) {
+		t.Errorf("before the write server %s answers, want a replica", got)
+	}
+	s.exec("INSERT INTO own (client, v) VALUES (9000, 1)")
+	if got := s.value("SELECT COUNT(*) + 1000 * @@server_id FROM own WHERE client = 9000"); got != "1001" {
+		t.Errorf("after the write: %s, want one row on server 1", got)
+	}
+}
+
+// Load balancers connect and close, and port scanners say something odd.
+func TestHealthChecksDoNoHarm(t *testing.T) {
+	p := split(t)
+	p.warm(t, bed.Users.App, "test")
+	s := connect(t, p.addr, bed.Users.App, "test")
+	for i := range 60 {
+		c, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch i % 3 {
+		case 1: // waits for the greeting
+			_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if _, err := c.Read(make([]byte, 100)); err != nil {
+				t.Errorf("health check %d: %v", i, err)
+			}
+		case 2:
+			if _, err := c.Write([]byte("GET / HTTP/1.0\r\n\r\n")); err != nil {
+				t.Errorf("health check %d: %v", i, err)
+			}
+		}
+		c.Close()
+	}
+	p.mayLog = append(p.mayLog, "client_protocol", "login_too_large")
+	if got := s.value(whoAnswers); !onReplica(got) {
+		t.Errorf("server %s answers, want a replica", got)
+	}
+	for range 5 {
+		n := connect(t, p.addr, bed.Users.App, "test")
+		n.exec("INSERT INTO own (client, v) VALUES (9001, 1)")
+		if got := n.value(whoAnswers); !onReplica(got) {
+			t.Errorf("a new session reads from server %s, want a replica", got)
+		}
+		n.close()
+	}
+}
+
+func TestAKilledReplicaDoesNotHurtReads(t *testing.T) {
+	p := split(t)
+	p.warm(t, bed.Users.App, "test")
+	s := connect(t, p.addr, bed.Users.App, "test")
+	s.value(whoAnswers)
+	bed.control(t, "kill replica1")
+	started := false
+	restart := func() {
+		if !started {
+			started = true
+			bed.control(t, "start replica1")
+		}
+	}
+	t.Cleanup(restart)
+
+	// A read that is on its way when the server dies is lost; the proxy has to
+	// see the connections of its pool end first.
+	gone := func() bool {
+		return !strings.Contains(established(t, p.cmd.Process.Pid), hexPort(t, bed.Replicas[0].Addr))
+	}
+	eventually(t, 10*time.Second, "the proxy's connections with the killed replica are closed", gone)
+	for range 20 {
+		if got := s.value(whoAnswers); got != "3" {
+			t.Errorf("server %s answers, want the replica that lives", got)
+		}
+	}
+	for range 10 {
+		n := connect(t, p.addr, bed.Users.App, "test")
+		n.exec("INSERT INTO own (client, v) VALUES (9002, 1)")
+		if got := n.value(whoAnswers); got == "2" {
+			t.Error("the dead server answers")
+		}
+		n.close()
+	}
+	restart()
+	eventually(t, 30*time.Second, "the replica is used again", func() bool {
+		n := connect(t, p.addr, bed.Users.App, "test")
+		defer n.close()
+		return n.value(whoAnswers) == "2"
+	})
+}
