@@ -103,7 +103,7 @@ func (l *loop) accept(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
 
 func (l *loop) newClient(conn *reactor.Conn, remote reactor.Addr) *client {
 	c := &client{loop: l, conn: conn, remote: remote}
-	c.timer.Owner = c
+	c.timer.Owner, c.timer.Conn = c, conn
 	l.insert(c)
 	l.Arm(&c.timer, l.engine.cfg.LoginTimeout)
 	c.since, c.active = l.Now(), l.Now()
