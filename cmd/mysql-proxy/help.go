@@ -60,7 +60,7 @@ func helpGroup(w io.Writer, heading, group string) {
 		if o.kind.takesValue() {
 			left += "=" + o.arg
 		}
-		text := o.help + laterNote(o)
+		text := o.help
 		if d := o.shownDefault(); d != "" {
 			text += " (default: " + d + ")"
 		}
@@ -107,7 +107,7 @@ func writeVersion(w io.Writer, loaded []string) {
 	fmt.Fprintf(w, "  chassis: %s\n", version)
 	fmt.Fprintf(w, "  go: %s\n", strings.TrimPrefix(runtime.Version(), "go"))
 	fmt.Fprintf(w, "  gnet: %s\n", moduleVersion("github.com/panjf2000/gnet/v2"))
-	fmt.Fprintf(w, "  LUA: none\n")
+	fmt.Fprintf(w, "  LUA: Lua 5.1 (gopher-lua)\n")
 	fmt.Fprintf(w, "    package.path: %s\n", os.Getenv("LUA_PATH"))
 	fmt.Fprintf(w, "    package.cpath: %s\n", os.Getenv("LUA_CPATH"))
 	fmt.Fprintf(w, "-- modules\n")

@@ -135,6 +135,12 @@ func (s *settings) check() error {
 	if s.LogFile != "" && s.LogUseSyslog {
 		return errors.New("--log-file and --log-use-syslog exclude each other; leave one out")
 	}
+	if s.LuaStates != "shared" && s.LuaStates != "per-loop" {
+		return fmt.Errorf("--lua-states=%s is unknown; give shared or per-loop", clip(s.LuaStates))
+	}
+	if slices.Contains(s.Plugins, "admin") && (s.AdminUsername == "" || s.AdminPassword == "") {
+		return errors.New("the admin plugin needs --admin-username and --admin-password; give both")
+	}
 	if _, ok := levelByName(s.LogLevel); !ok {
 		return fmt.Errorf("--log-level=%s is unknown; give one of %s", clip(s.LogLevel), strings.Join(levelNames(), ", "))
 	}

@@ -75,9 +75,6 @@ func run(argv []string, stdout io.Writer) int {
 	if err := s.check(); err != nil {
 		return fail(err)
 	}
-	if err := refuseScripts(s); err != nil {
-		return fail(err)
-	}
 	warnings, err := checkAddresses(s)
 	if err != nil {
 		return fail(err)

@@ -38,6 +38,8 @@ type settings struct {
 	ShutdownTimeout  time.Duration
 	LuaPath          string
 	LuaCPath         string
+	LuaStates        string
+	LuaHookTime      time.Duration
 	ProxyAddresses   []string
 	Backends         []string
 	ReadOnlyBackends []string
@@ -147,6 +149,12 @@ var options = []option{
 	{long: "lua-cpath", kind: stringKind, arg: "PATTERN", group: mainGroup, defText: "LUA_CPATH, or BASEDIR/lib/mysql-proxy/lua/?.so",
 		help: "set LUA_CPATH",
 		dst:  func(s *settings) any { return &s.LuaCPath }},
+	{long: "lua-states", kind: stringKind, arg: "HOW", def: "shared", group: mainGroup,
+		help: "shared: all clients' scripts share one Lua state, as ever; per-loop: each event loop has its own, for scripts that share nothing",
+		dst:  func(s *settings) any { return &s.LuaStates }},
+	{long: "lua-hook-time", kind: secondsKind, arg: "SECONDS", def: "5", group: mainGroup,
+		help: "how long one call of a script's function may take before it is stopped; 0 for any time",
+		dst:  func(s *settings) any { return &s.LuaHookTime }},
 
 	{long: "proxy-address", short: 'P', kind: listKind, arg: "ADDRESS", def: ":4040", group: "proxy",
 		help: "listen here: HOST:PORT, :PORT, [IPV6]:PORT or /path/of/socket; may be given several times",

@@ -55,8 +55,8 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"pid file in no folder", []string{free(), "--pid-file=" + nowhere}, 1, "cannot write the pid file " + nowhere + ": no such file"},
 		{"base directory is relative", []string{"--basedir=x"}, 1, "--basedir has to be an absolute path"},
 		{"event threads", []string{"--event-threads=0"}, 1, "0 is not possible"},
-		{"script", []string{"-s", "rw-splitting.lua"}, 1, "scripts in Lua are not supported by this version yet; remove proxy-lua-script to forward all statements to the read/write backends"},
-		{"plugin admin", []string{"--plugins=proxy", "--plugins=admin"}, 1, "the plugin admin is not supported by this version yet"},
+		{"plugin admin without a password", []string{"--plugins=proxy", "--plugins=admin", "--admin-username=root"}, 1, "the admin plugin needs --admin-username and --admin-password; give both"},
+		{"Lua states", []string{"--lua-states=many"}, 1, "--lua-states=many is unknown; give shared or per-loop"},
 		{"plugin debug", []string{"--plugins=debug"}, 1, "the plugin debug is not supported by this version yet"},
 		{"plugin replicant", []string{"--plugins=replicant"}, 1, "the plugin replicant is not supported by this version yet"},
 		{"plugin list with commas", []string{"--plugins=proxy,admin"}, 1, "give --plugins once per plugin"},
@@ -161,12 +161,12 @@ func TestFileInUseIsUnderstood(t *testing.T) {
 	if len(l.warnings) != 3 {
 		t.Errorf("warnings %q, want one for each admin option", l.warnings)
 	}
-	if err := refuseScripts(s); err == nil || !strings.Contains(err.Error(), "proxy-lua-script") {
-		t.Errorf("the script: %v", err)
-	}
-	config, err := engineConfig(s, nil)
+	config, err := engineConfig(s, nil, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s.ProxyLuaScript != "/usr/local/lib/rw-splitting.lua" || config.Scripts == nil || config.Admin != nil {
+		t.Errorf("the script is %q, wanted %t; the admin plugin %t", s.ProxyLuaScript, config.Scripts != nil, config.Admin != nil)
 	}
 	if len(config.Backends) != 2 || config.Backends[0].Addr.String() != "192.168.2.117:3306" || config.Backends[0].ReadOnly ||
 		config.Backends[1].Addr.String() != "192.168.2.115:3306" || !config.Backends[1].ReadOnly {
@@ -174,12 +174,12 @@ func TestFileInUseIsUnderstood(t *testing.T) {
 	}
 }
 
-// It starts once the script's line is gone: in the background, watched over,
-// with the log that it names.
+// It starts as it is: in the background, watched over, with the log that it
+// names. A script that is not there is said to be missing; it may come.
 func TestFileInUseStarts(t *testing.T) {
 	p := idle(t)
 	name := filepath.Join(p.dir, "mysql-proxy.cnf")
-	text := strings.Replace(fmt.Sprintf(usersFile, p.log), "proxy-lua-script=", "#", 1)
+	text := strings.Replace(fmt.Sprintf(usersFile, p.log), "/usr/local/lib/rw-splitting.lua", p.dir+"/rw-splitting.lua", 1)
 	if err := os.WriteFile(name, []byte(text), 0o660); err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +197,7 @@ func TestFileInUseStarts(t *testing.T) {
 		"(message) added read-only backend: 192.168.2.115 (192.168.2.115:3306)\n",
 		fmt.Sprintf("(message) [angel] we try to keep PID=%d alive\n", pid),
 		"(warning) " + name + " line 2: admin-username is ignored: the plugin admin is not loaded\n",
+		"(critical) (lua-error) [" + p.dir + "/rw-splitting.lua] stat " + p.dir + "/rw-splitting.lua: no such file or directory\n",
 	} {
 		if !p.logged(line) {
 			t.Errorf("the log lacks %q:\n%s", line, p.read(p.log))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,18 +10,10 @@ import (
 // only here: never silently ignored.
 
 // plugins are those that this version has.
-var plugins = []string{"proxy"}
+var plugins = []string{"proxy", "admin"}
 
 // laterPlugins are MySQL Proxy's other ones.
-var laterPlugins = []string{"admin", "debug", "replicant"}
-
-// laterNote is what the help adds to an option that is refused.
-func laterNote(o *option) string {
-	if o.long == "proxy-lua-script" {
-		return "; not supported by this version yet"
-	}
-	return ""
-}
+var laterPlugins = []string{"debug", "replicant"}
 
 // isPlugin tells whether name is a plugin, of this version or not.
 func isPlugin(name string) bool {
@@ -43,12 +34,4 @@ func refusePlugins(s *settings) error {
 		}
 	}
 	return nil
-}
-
-// refuseScripts is an error if a loaded plugin is to run a script.
-func refuseScripts(s *settings) error {
-	if s.ProxyLuaScript == "" {
-		return nil
-	}
-	return errors.New("scripts in Lua are not supported by this version yet; remove proxy-lua-script to forward all statements to the read/write backends")
 }

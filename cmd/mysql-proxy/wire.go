@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"mysqlproxy/engine"
@@ -41,7 +42,7 @@ func checkAddresses(s *settings) (warnings []string, err error) {
 
 // engineConfig resolves the addresses, which may ask the name service, and
 // makes the engine's configuration of the settings.
-func engineConfig(s *settings, log *slog.Logger) (engine.Config, error) {
+func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config, error) {
 	c := engine.Config{
 		Loops:           s.EventThreads,
 		ConnectTimeout:  s.ConnectTimeout,
@@ -50,9 +51,26 @@ func engineConfig(s *settings, log *slog.Logger) (engine.Config, error) {
 		WriteTimeout:    s.WriteTimeout,
 		ShutdownTimeout: s.ShutdownTimeout,
 		Log:             log,
+
+		PoolNoChangeUser: !s.ChangeUser,
 	}
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
+	}
+	w := scripting{s: s, log: log, loops: c.Loops, shutdown: shutdown}
+	if s.ProxyLuaScript != "" {
+		c.Scripts = w.proxy
+	}
+	if slices.Contains(s.Plugins, "admin") {
+		a, err := reactor.ParseAddr(s.AdminAddress)
+		if err != nil {
+			return c, fmt.Errorf("--admin-address: %w", err)
+		}
+		w.address = a
+		c.Admin = w.admin
+	}
+	if !slices.Contains(s.Plugins, "proxy") || !s.Proxy {
+		return c, nil
 	}
 	for _, text := range s.ProxyAddresses {
 		a, err := reactor.ParseAddr(text)
@@ -91,6 +109,12 @@ func announce(s *settings, c engine.Config, bound []reactor.Addr, log *slog.Logg
 			given += " (" + text + ")"
 		}
 		log.Log(context.Background(), engine.LevelMessage, what+given)
+	}
+	if c.Admin != nil {
+		say("admin-server listening on port ", s.AdminAddress, bound[len(bound)-1])
+	}
+	if len(c.Listen) == 0 {
+		return
 	}
 	for i, text := range s.ProxyAddresses {
 		say("proxy listening on port ", text, bound[i])

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
 	"syscall"
 	"time"
 
@@ -35,12 +34,9 @@ const doubleSignal = time.Second
 
 // run serves until it is asked to stop. An error has not been logged yet.
 func (w *worker) run() error {
-	var config engine.Config
-	if w.s.Proxy && slices.Contains(w.s.Plugins, "proxy") {
-		var err error
-		if config, err = engineConfig(w.s, w.log); err != nil {
-			return fmt.Errorf("applying config of plugin proxy failed: %w", err)
-		}
+	config, err := engineConfig(w.s, w.log, w.requestStop)
+	if err != nil {
+		return fmt.Errorf("applying config of plugin proxy failed: %w", err)
 	}
 	// Not before: nobody should have to wait for the name service.
 	signal.Notify(w.signals, syscall.SIGTERM, syscall.SIGINT)
@@ -61,7 +57,7 @@ func (w *worker) run() error {
 		}
 	}
 	w.ended = make(chan struct{})
-	if len(config.Listen) > 0 {
+	if len(config.Listen) > 0 || config.Admin != nil {
 		// More threads than loops only wake up to find nothing to do.
 		runtime.GOMAXPROCS(config.Loops)
 		e, err := engine.New(config)
@@ -130,6 +126,14 @@ func (w *worker) stop(request int) {
 		w.engine.Shutdown()
 	} else if request == 1 {
 		close(w.ended)
+	}
+}
+
+// requestStop is a script's request to stop, as good as a signal.
+func (w *worker) requestStop() {
+	select {
+	case w.signals <- syscall.SIGTERM:
+	default: // so many have come that one more makes no difference
 	}
 }
 

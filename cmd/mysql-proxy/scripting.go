@@ -1,0 +1,69 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"mysqlproxy/engine"
+	"mysqlproxy/engine/hook"
+	"mysqlproxy/engine/reactor"
+	"mysqlproxy/luahooks"
+)
+
+// scripting makes the script engine. The plugins' scripts are of one world: they
+// share proxy.global.
+type scripting struct {
+	s        *settings
+	log      *slog.Logger
+	loops    int
+	address  reactor.Addr // of the admin plugin
+	shutdown func()
+	lua      *luahooks.Scripts // made by the first plugin that has one
+}
+
+// world is the Lua state, or states, with the proxy plugin's script.
+func (w *scripting) world(g hook.Global) (*luahooks.Scripts, error) {
+	if w.lua != nil {
+		return w.lua, nil
+	}
+	o := luahooks.Options{
+		Script: w.s.ProxyLuaScript, Log: w.log, Global: g, Version: scriptVersion,
+		LuaPath: os.Getenv("LUA_PATH"), BaseDir: w.s.Basedir,
+		Shutdown: w.shutdown, Time: w.s.LuaHookTime,
+	}
+	if o.Time == 0 {
+		o.Time = -1 // any
+	}
+	if w.s.LuaStates == "per-loop" {
+		o.PerLoop = w.loops
+	}
+	lua, err := luahooks.New(o)
+	w.lua = lua
+	return lua, err
+}
+
+// scriptVersion is what scripts are told. Some ask for a minor version above 0
+// and take more digits than three for an error.
+const scriptVersion = "1.1.0"
+
+func (w *scripting) proxy(g hook.Global) (hook.Scripts, error) {
+	lua, err := w.world(g)
+	if err != nil {
+		return nil, err
+	}
+	lua.Check()
+	return lua, nil
+}
+
+func (w *scripting) admin(g hook.Global) (*engine.AdminConfig, error) {
+	lua, err := w.world(g)
+	if err != nil {
+		return nil, err
+	}
+	script := lua.Builtin("admin")
+	if w.s.AdminLuaScript != "" {
+		script = lua.With(w.s.AdminLuaScript)
+		script.Check()
+	}
+	return &engine.AdminConfig{Listen: w.address, User: w.s.AdminUsername, Password: w.s.AdminPassword, Scripts: script}, nil
+}
