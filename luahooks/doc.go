@@ -14,8 +14,10 @@
 //	resultset.go   ... and its resultset
 //	connection.go  proxy.connection, its two endpoints and their addresses
 //	backends.go    proxy.global.backends
-//	number.go      numbers and strings as Lua 5.1 converts them
-//	register.go    where the standard library and the modules come in
+//	number.go      numbers and strings that scripts give
+//	register.go    where the libraries and the modules come in
+//	stdlib*.go     the libraries of Lua 5.1; lstring*.go: string
+//	module_*.go    the modules that require finds
 //
 // # One state
 //

@@ -18,7 +18,7 @@ func TestNumbersPrintAsC(t *testing.T) {
 		{2.0 / 3, "0.66666666666667"}, {math.Inf(1), "inf"}, {math.Inf(-1), "-inf"},
 		{math.NaN(), "nan"},
 	} {
-		if got := string(appendNumber(nil, tc.n)); got != tc.want {
+		if got := string(appendNumberText(nil, tc.n)); got != tc.want {
 			t.Errorf("%v is printed as %q, want %q", tc.n, got, tc.want)
 		}
 	}

@@ -224,7 +224,7 @@ func buildRow(p *payloads, row *lua.LTable, columns int) {
 			p.buf = packet.AppendLenEncString(p.buf, string(value))
 		case lua.LNumber:
 			var digits [32]byte
-			p.buf = packet.AppendTextValue(p.buf, appendNumber(digits[:0], float64(value)))
+			p.buf = packet.AppendTextValue(p.buf, appendNumberText(digits[:0], float64(value)))
 		default:
 			p.buf = packet.AppendTextValue(p.buf, nil)
 		}
