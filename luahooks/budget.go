@@ -15,8 +15,8 @@ const lookEvery = 50_000
 // loop asks it before each instruction whether it is done: that is where it
 // counts, and why a loop without calls cannot escape it. Without a context,
 // gopher-lua's loop asks nobody and cannot be stopped at all. The price, see
-// BenchmarkCounting, is some 5 ns an instruction: 3 % of an everyday hook, a quarter
-// of a tight loop.
+// BenchmarkCounting, is some 5 ns an instruction: 10 to 20 % of an everyday hook, a
+// quarter of a tight loop.
 //
 // It belongs to its vm and is used under its lock.
 type budget struct {

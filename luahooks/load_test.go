@@ -162,14 +162,14 @@ func TestChangeWithinOneTickIsSeen(t *testing.T) {
 	now := time.Now()
 	for i, text := range []string{"function read_query() end", "function read_auth()  end"} {
 		w := newWorld(t, text, nil)
-		s, _ := w.open()
+		w.open()
 		for j := range 2 {
 			name := []string{"read_query() ", "read_auth()  "}[(i+j)%2]
 			w.write(t, "function "+name+"end")
 			if err := os.Chtimes(w.path, now, now); err != nil {
 				t.Fatal(err)
 			}
-			s, _ = w.open()
+			s, _ := w.open()
 			if want := []hook.Set{hook.ReadQuery, hook.ReadAuth}[(i+j)%2]; s.Hooks() != want {
 				t.Errorf("hooks are %b, want %b", s.Hooks(), want)
 			}
