@@ -95,9 +95,65 @@ const maxSyntaxDepth = 10_000
 type repair struct{ depth int }
 
 func (r *repair) block(stmts []ast.Stmt) {
-	for _, s := range stmts {
+	for i, s := range stmts {
 		r.stmt(s)
+		if a, ok := s.(*ast.AssignStmt); ok && len(a.Lhs) > 1 {
+			stmts[i] = together(a)
+		}
 	}
+}
+
+// together makes a block of an assignment to several targets at once, in which
+// all is read before anything is written: gopher-lua writes some targets before
+// it has read others, so that a, b = b, a loses one of the two.
+//
+//	do local (o1), (k1) = t, i; local (v1), (v2) = x, y; b = (v2); (o1)[(k1)] = (v1) end
+func together(a *ast.AssignStmt) ast.Stmt {
+	block := &ast.DoBlockStmt{}
+	block.SetLine(a.Line())
+	block.SetLastLine(a.LastLine())
+	local := func(names []string, exprs []ast.Expr) {
+		s := &ast.LocalAssignStmt{Names: names, Exprs: exprs}
+		s.SetLine(a.Line())
+		s.SetLastLine(a.LastLine())
+		block.Stmts = append(block.Stmts, s)
+	}
+	ident := func(name string) ast.Expr {
+		e := &ast.IdentExpr{Value: name}
+		e.SetLine(a.Line())
+		return e
+	}
+	var values []string
+	var writes []ast.Stmt
+	for i, target := range a.Lhs {
+		value := fmt.Sprintf("(v%d)", i) // no script can name it
+		values = append(values, value)
+		if t, ok := target.(*ast.AttrGetExpr); ok {
+			object, key := fmt.Sprintf("(o%d)", i), fmt.Sprintf("(k%d)", i)
+			local([]string{object, key}, []ast.Expr{single(t.Object), single(t.Key)})
+			t.Object, t.Key = ident(object), ident(key)
+		}
+		w := &ast.AssignStmt{Lhs: []ast.Expr{target}, Rhs: []ast.Expr{ident(value)}}
+		w.SetLine(a.Line())
+		w.SetLastLine(a.LastLine())
+		writes = append(writes, w)
+	}
+	local(values, a.Rhs)
+	for i := len(writes) - 1; i >= 0; i-- { // as Lua does
+		block.Stmts = append(block.Stmts, writes[i])
+	}
+	return block
+}
+
+// single keeps a call from giving more than one value.
+func single(e ast.Expr) ast.Expr {
+	switch n := e.(type) {
+	case *ast.FuncCallExpr:
+		n.AdjustRet = true
+	case *ast.Comma3Expr:
+		n.AdjustRet = true
+	}
+	return e
 }
 
 func (r *repair) enter(line int) {
