@@ -29,7 +29,7 @@ func (s *stdlib) matcher(subject string, p *pattern) *matcher {
 	} else {
 		m = &matcher{}
 	}
-	m.begin(subject, p)
+	m.begin(subject, p, s.matchSteps)
 	return m
 }
 

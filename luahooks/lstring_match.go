@@ -30,10 +30,10 @@ const (
 	matchDepth        = 200_000 // of recursion, about 150 bytes of stack each
 )
 
-// begin takes a subject.
-func (m *matcher) begin(subject string, p *pattern) {
+// begin takes a subject. steps is how many it may cost, matchStepsPerByte aside.
+func (m *matcher) begin(subject string, p *pattern, steps int) {
 	m.subject, m.p, m.items = subject, p, p.items
-	m.steps = matchSteps + matchStepsPerByte*len(subject)
+	m.steps = steps + matchStepsPerByte*len(subject)
 	m.failed = ""
 }
 
@@ -59,6 +59,13 @@ func (m *matcher) search(s int) (from, to int) {
 				return -1, -1
 			}
 			s += next
+		} else if set := m.p.leadSet; set != nil {
+			for s < len(m.subject) && !set.has(m.subject[s]) {
+				s++
+			}
+			if s == len(m.subject) {
+				return -1, -1
+			}
 		}
 		if e := m.at(s); e >= 0 || m.failed != "" {
 			return s, e

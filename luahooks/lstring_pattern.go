@@ -99,9 +99,10 @@ func isClassLetter(c byte) bool { return classOf(c) != nil }
 // pattern is a compiled pattern. It is read only.
 type pattern struct {
 	items    []patternItem
-	anchored bool // begins with ^
-	captures int  // how many the items can open
-	lead     int  // the byte that every match begins with, or -1
+	anchored bool     // begins with ^
+	captures int      // how many the items can open
+	lead     int      // the byte that every match begins with, or -1
+	leadSet  *byteSet // the set of those that a match can begin with, or nil
 }
 
 const maxCaptures = 32
@@ -202,7 +203,7 @@ func compilePattern(text string, caret bool) *pattern {
 	return p
 }
 
-// setLead finds the byte that a match must begin with.
+// setLead finds the byte, or the bytes, that a match must begin with.
 func (p *pattern) setLead() {
 	for _, item := range p.items {
 		switch item.kind {
@@ -211,6 +212,10 @@ func (p *pattern) setLead() {
 		case itemChar:
 			if item.again == 0 || item.again == '+' {
 				p.lead = int(item.a)
+			}
+		case itemSet:
+			if item.again == 0 || item.again == '+' {
+				p.leadSet = item.set
 			}
 		case itemBalance:
 			p.lead = int(item.a)

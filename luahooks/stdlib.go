@@ -61,8 +61,11 @@ import (
 type stdlib struct {
 	patterns patternCache
 	matchers []*matcher
-	walks    [4]walk // of next, the last ones
-	walkNext int
+	// matchSteps is what a call of a function with a pattern may cost.
+	matchSteps int
+	walks      [4]walk // of next, the last ones
+	walkNext   int
+	nodes      nodes // for the order of a walk, empty in between
 
 	stdout        *standardOut
 	input, output *luaFile // io's defaults
@@ -92,7 +95,7 @@ func openStdlib(l *lua.LState, stdout io.Writer) {
 }
 
 func newStdlib(stdout io.Writer) *stdlib {
-	s := &stdlib{stdout: newStandardOut(stdout), exit: os.Exit}
+	s := &stdlib{stdout: newStandardOut(stdout), matchSteps: matchSteps, exit: os.Exit}
 	s.random.seed(1)
 	return s
 }
@@ -103,9 +106,17 @@ const stdlibKey = "luahooks.stdlib"
 // have left in buffers. It is called by whoever may use the state, at its end at
 // the latest.
 func flushStdout(l *lua.LState) {
-	if ud, ok := l.G.Registry.RawGetString(stdlibKey).(*lua.LUserData); ok {
-		ud.Value.(*stdlib).flushAll()
+	if s := shared(l); s != nil {
+		s.flushAll()
 	}
+}
+
+// shared is the stdlib of a state, nil if it has none.
+func shared(l *lua.LState) *stdlib {
+	if ud, ok := l.G.Registry.RawGetString(stdlibKey).(*lua.LUserData); ok {
+		return ud.Value.(*stdlib)
+	}
+	return nil
 }
 
 // library makes a global table of functions and notes it as loaded.

@@ -132,7 +132,7 @@ func argumentInC(l *lua.LState, message string, at int) string {
 	if strings.HasPrefix(why, "anonymous) (") { // the function's name
 		why = why[len("anonymous) ("):]
 	}
-	if n > l.GetTop() {
+	if n >= l.GetTop() { // the message is on the stack as well
 		why = strings.Replace(why, ", got nil", ", got no value", 1)
 	}
 	return message[:at] + argMessage(l, n, why)

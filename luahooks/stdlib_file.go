@@ -28,7 +28,7 @@ type luaFile struct {
 	size    int           // bytes that pending may hold
 	byLines bool
 	closed  bool
-	value   *lua.LUserData // as Lua has it
+	value   weak.Pointer[lua.LUserData] // as Lua has it: that one holds this file
 }
 
 // newFile takes a file. The state's end writes what is pending in it, and so does

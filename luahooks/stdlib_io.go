@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"weak"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -56,10 +57,12 @@ func (s *stdlib) openIo(l *lua.LState) {
 
 // fileValue is a file as a Lua value.
 func fileValue(l *lua.LState, f *luaFile) *lua.LUserData {
-	if f.value == nil {
-		f.value = &lua.LUserData{Value: f, Env: l.G.Global, Metatable: l.G.Registry.RawGetString(fileClass)}
+	if v := f.value.Value(); v != nil {
+		return v
 	}
-	return f.value
+	v := &lua.LUserData{Value: f, Env: l.G.Global, Metatable: l.G.Registry.RawGetString(fileClass)}
+	f.value = weak.Make(v)
+	return v
 }
 
 // anyFile is argument n, a file that may be closed.

@@ -116,12 +116,12 @@ func (s *stdlib) begin(t *lua.LTable) *walk {
 		s.walkNext = (s.walkNext + 1) % len(s.walks)
 	}
 	w.table, w.at = t, 0
-	w.keys = orderedKeys(w.keys[:0], t)
+	w.keys = s.orderedKeys(w.keys[:0], t)
 	return w
 }
 
 // orderedKeys appends the keys of the hash part of t.
-func orderedKeys(dst []lua.LValue, t *lua.LTable) []lua.LValue {
+func (s *stdlib) orderedKeys(dst []lua.LValue, t *lua.LTable) []lua.LValue {
 	hashable := true
 	for _, k := range hashKeys(t) {
 		if t.RawGetH(k) == lua.LNil {
@@ -137,7 +137,7 @@ func orderedKeys(dst []lua.LValue, t *lua.LTable) []lua.LValue {
 	if !hashable || len(dst) < 2 || len(dst) > maxOrdered {
 		return dst
 	}
-	var n nodes
+	n := &s.nodes
 	for _, k := range dst {
 		n.insert(k)
 	}
@@ -147,6 +147,7 @@ func orderedKeys(dst []lua.LValue, t *lua.LTable) []lua.LValue {
 			dst = append(dst, node.key)
 		}
 	}
+	n.reset()
 	return dst
 }
 
@@ -154,11 +155,20 @@ func orderedKeys(dst []lua.LValue, t *lua.LTable) []lua.LValue {
 // scattering. A colliding key takes the last free node; a key in a place that is
 // another's main position makes room for it.
 type nodes struct {
-	node []struct {
-		key  lua.LValue
-		next int // the next node of the chain, -1 at its end
-	}
-	free int // no node from here on is free
+	node  []hashNode
+	spare []hashNode // of the size before, to be used again
+	free  int        // no node from here on is free
+}
+
+type hashNode struct {
+	key  lua.LValue
+	next int // the next node of the chain, -1 at its end
+}
+
+// reset makes the table empty.
+func (n *nodes) reset() {
+	clear(n.node)
+	n.node, n.free = n.node[:0], 0
 }
 
 func (n *nodes) insert(key lua.LValue) {
@@ -200,7 +210,7 @@ func (n *nodes) insert(key lua.LValue) {
 // grow makes room for one more key: the least power of two, and the keys go in
 // again from the last node to the first.
 func (n *nodes) grow(key lua.LValue) {
-	old := n.node
+	old, spare := n.node, n.spare
 	used := 1
 	for _, node := range old {
 		if node.key != nil {
@@ -211,16 +221,14 @@ func (n *nodes) grow(key lua.LValue) {
 	for size < used {
 		size *= 2
 	}
-	*n = nodes{free: size}
-	n.node = make([]struct {
-		key  lua.LValue
-		next int
-	}, size)
+	n.spare, n.free = old, size
+	n.node = append(spare[:0], make([]hashNode, size)...)
 	for i := len(old) - 1; i >= 0; i-- {
 		if old[i].key != nil {
 			n.insert(old[i].key)
 		}
 	}
+	clear(old) // it keeps no keys alive
 	n.insert(key)
 }
 
