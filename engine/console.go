@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/rand"
 	"crypto/subtle"
+	"strings"
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
@@ -77,17 +78,36 @@ func (x *scripted) admit(in packet.Login) {
 
 // adminCommand has the script answer a command. One that it does not answer
 // ends the session, after an ERR that says what was missing.
-func (x *scripted) adminCommand(v hook.Verdict) {
+func (x *scripted) adminCommand(payload []byte) {
 	c := x.c
+	var v hook.Verdict
+	unfit := forbidden(payload)
+	if !unfit && x.has(hook.ReadQuery) {
+		v = x.script.ReadQuery(payload)
+	}
+	x.queue.Reset()
 	if v.Action == hook.SendResult {
-		x.respond(v.Response)
-		x.finish()
+		if x.respond(v.Response); !x.cmd.upload {
+			x.goOn()
+		}
 		return
 	}
 	text := "need a resultset + proxy.PROXY_SEND_RESULT"
-	if v.Action != hook.Default {
+	if v.Action != hook.Default || unfit {
 		text += " ... got something else"
 	}
 	c.write(packet.AppendPacket(nil, x.cmd.seq+1, packet.AppendERR(nil, 1105, "07000", text)))
 	c.end(ReasonScript, nil)
+}
+
+// forbidden tells whether the admin plugin's script is not asked: a query
+// without a text, and one for a file, which tools send to what they take for a
+// server.
+func forbidden(payload []byte) bool {
+	const head = "LOAD "
+	if len(payload) == 0 || packet.Command(payload[0]) != packet.ComQuery {
+		return len(payload) == 0
+	}
+	text := payload[1:]
+	return len(text) == 0 || len(text) >= len(head) && strings.EqualFold(string(text[:len(head)]), head)
 }

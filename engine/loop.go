@@ -12,11 +12,12 @@ import (
 type loop struct {
 	*reactor.Loop
 	engine  *Engine
-	clients *client   // all of them, linked both ways
-	n       int       // their number
-	number  int       // of the loop, from 0
-	pools   []pool    // idle server sessions, by backend
-	asking  *scripted // whose hook is running
+	clients *client     // all of them, linked both ways
+	n       int         // their number
+	number  int         // of the loop, from 0
+	pools   []pool      // idle server sessions, by backend
+	asking  *scripted   // whose hook is running
+	waiting []*scripted // those with a command that waits for a pooled session
 
 	draining bool          // the proxy stops: sessions end when they become idle
 	late     bool          // those that did not were told to

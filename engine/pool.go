@@ -16,6 +16,9 @@ type login struct {
 	database  string // as far as the protocol shows it
 	collation byte
 	caps      packet.Capability
+	// direct: the response alone was what the server let the user in for. It
+	// asked for nothing else, so the same response proves the same again.
+	direct bool
 }
 
 // pool is the idle server sessions that one loop has with one backend, per
@@ -43,7 +46,7 @@ func (p *pool) take(x *scripted) *server {
 	defer p.mu.Unlock()
 	best := -1
 	for i, s := range p.idle[x.who.user] {
-		if s.suits(x) && (best < 0 || s.owner == x.id) {
+		if s.conn.Open() && s.suits(x) && (best < 0 || s.owner == x.id) {
 			if best = i; s.owner == x.id {
 				break
 			}
@@ -66,7 +69,7 @@ func (p *pool) takeAny(min int) *server {
 			continue
 		}
 		for i, s := range list {
-			if !s.reserved {
+			if !s.reserved && s.conn.Open() {
 				p.cut(user, i)
 				return s
 			}
@@ -85,17 +88,27 @@ func free(list []*server) (n int) {
 	return n
 }
 
-// left removes the sessions that are reserved for the session with id.
-func (p *pool) left(user string, id uint64) (list []*server) {
+// left removes the sessions that are reserved for the session with id, as
+// whichever users they are logged in.
+func (p *pool) left(id uint64) (list []*server) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := len(p.idle[user]) - 1; i >= 0; i-- {
-		if s := p.idle[user][i]; s.reserved && s.owner == id {
-			list = append(list, s)
-			p.cut(user, i)
+	for user := range p.idle {
+		for i := len(p.idle[user]) - 1; i >= 0; i-- {
+			if s := p.idle[user][i]; s.reserved && s.owner == id {
+				list = append(list, s)
+				p.cut(user, i)
+			}
 		}
 	}
 	return list
+}
+
+// idleOf is how many sessions of user are not reserved.
+func (p *pool) idleOf(user string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return free(p.idle[user])
 }
 
 // oldest removes the longest idle session of user that is not reserved.
@@ -157,22 +170,14 @@ func (p *pool) count(user string, min int, x *scripted) int {
 	return 0
 }
 
-// all removes everything.
-func (p *pool) all() (list []*server) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, idle := range p.idle {
-		list = append(list, idle...)
-	}
-	p.idle = nil
-	return list
-}
-
 // fits tells whether a client with caps in force can be lent s: its packets and
 // what its statements do must be what the client negotiated itself.
-func (s *server) fits(caps packet.Capability) bool {
+func (s *server) fits(caps packet.Capability) bool { return sameCommands(s.caps, caps) }
+
+// sameCommands tells whether a and b make no difference in the command phase.
+func sameCommands(a, b packet.Capability) bool {
 	const matter = packet.CapsFormat | packet.CapsBehaviour
-	return s.caps&matter == caps&matter
+	return a&matter == b&matter
 }
 
 // suits tells whether s, which is idle and x's user's, can be lent to x.
@@ -199,6 +204,7 @@ func (s *server) clean() bool {
 // autocommit off, is kept for the session that left it so.
 func (s *server) park() {
 	l := s.loop
+	x := s.client.sx
 	s.backend.release()
 	s.client = nil
 	reactor.Unlink(s.conn)
@@ -208,14 +214,20 @@ func (s *server) park() {
 		return
 	}
 	p := l.pool(s.backend)
-	if max := int(s.backend.maxIdle.Load()); max > 0 && p.count(s.who.user, 0, nil) >= max {
-		if old := p.oldest(s.who.user); old != nil {
-			old.retire()
+	s.reserved = !s.clean()
+	if s.reserved {
+		x.reserves = true
+	} else if most := int(s.backend.maxIdle.Load()); most > 0 {
+		most = max(most, l.n) // each session may want one in a moment
+		for p.idleOf(s.who.user) >= most {
+			p.oldest(s.who.user).retire()
 		}
 	}
-	s.reserved = !s.clean()
 	s.enter(serverIdle)
 	p.put(s)
+	if !s.reserved && !s.backend.ReadOnly && len(l.waiting) > 0 {
+		l.served(s)
+	}
 }
 
 // retire closes s, which was idle and has been taken out of its pool.

@@ -5,12 +5,14 @@ import (
 	"strconv"
 
 	"mysqlproxy/engine/hook"
+	"mysqlproxy/engine/reactor"
 	"mysqlproxy/packet"
 )
 
-// This file is a session's life with a script up to the command phase; commands
-// are in inject.go. A session without a script has nothing of this and passes
-// by it with one comparison.
+// This file is a session with a script: what the script sees and steers, its
+// beginning and its end. The login is in login.go, commands are in request.go,
+// inject.go and result.go. A session without a script has nothing of this and
+// passes by it with one comparison.
 
 // classicOnly are capabilities that a scripted session does without, so that
 // the script sees the packets that MySQL Proxy's scripts were written for, and
@@ -45,17 +47,24 @@ type scripted struct {
 	kind     loginKind
 	shift    byte // the client's sequence ids less the server's
 	vouched  bool // a server has let this client in as who
+	reserves bool // it may have left sessions that are only for it
 	noted    bool // DisconnectClient was called
+	switched bool // the client has been asked by an AuthSwitch
 	awaiting bool // loginAgain: the client's answer makes the login packet
 	closing  bool // connection_close
+	passing  bool // a command is passing that the script does not see
 
 	cmd command
+
+	waiting  []byte        // a command that waits for a pooled session, see wait.go
+	patience reactor.Timer // when it has waited long enough
 }
 
 func newScripted(c *client, scripts hook.Scripts) *scripted {
 	x := &scripted{c: c, id: c.loop.engine.sessions.Add(1)}
 	x.half.Src = hookAddr(c.remote)
 	x.half.Dst = hookAddr(c.conn.LocalAddr())
+	c.sx = x // the script's main chunk runs in Open and may look at the session
 	x.script = scripts.Open(x)
 	return x
 }
@@ -91,18 +100,33 @@ func (x *scripted) SetBackend(n int) {
 		}
 		return
 	}
+	x.chosen = n
+	if x.cmd.uploading {
+		return // the server session is in the middle of the command
+	}
 	if t := x.idle(n); t != nil {
 		if c.server != nil {
 			x.part()
 		}
 		t.lend(c)
 	}
-	x.chosen = n
 }
 
-// part lets go of the server session.
+// part lets go of the server session. One that waits for a file, or for the end
+// of one, is let go of when the command is over; one that has ended is not the
+// pool's.
 func (x *scripted) part() {
 	s := x.c.server
+	switch {
+	case s.state >= serverClosing:
+		return
+	case x.cmd.uploading:
+		x.cmd.release = true
+		return
+	}
+	if x.passing || x.c.state == clientInfile && !x.cmd.upload {
+		s.tainted = true // the rest of a command or of a file is missing
+	}
 	x.c.server = nil
 	s.park()
 }
@@ -256,273 +280,6 @@ func versionNumber(v []byte) uint32 {
 	return uint32(parts[0]*10000 + parts[1]*100 + parts[2])
 }
 
-// login takes the login packet and what the client says in the dialogue behind
-// it, a packet at a time.
-func (x *scripted) login(p []byte) (used int) {
-	c := x.c
-	for c.state == clientLogin {
-		b := p[used:]
-		if len(b) < packet.HeaderLen {
-			return used
-		}
-		if packet.Packet(b).PayloadLen() > maxLogin {
-			c.req.Open(b)
-			c.end(ReasonLoginTooLarge, nil)
-			return len(p)
-		}
-		pkt, _, ok := packet.Next(b)
-		if !ok {
-			return used
-		}
-		if c.sentLogin && pkt.Seq() == 0 { // a command that does not wait for the login's end
-			c.hold()
-			return used
-		}
-		used += len(pkt)
-		c.req.Open(pkt)
-		c.req.Pass(len(pkt))
-		switch {
-		case !c.sentLogin:
-			in, ok := c.parseLogin(pkt.Payload())
-			if !ok {
-				return len(p)
-			}
-			c.sentLogin = true
-			x.enroll(pkt, in)
-		case x.awaiting:
-			x.answer(pkt)
-		case c.server == nil:
-			c.end(ReasonClientProtocol, nil)
-		default:
-			pkt[3] -= x.shift
-			c.server.conn.Write(pkt)
-		}
-	}
-	if c.state >= clientClosing {
-		return len(p)
-	}
-	return used
-}
-
-// enroll decides what becomes of the login packet.
-func (x *scripted) enroll(pkt packet.Packet, in packet.Login) {
-	c := x.c
-	x.who = login{
-		user: string(in.User), response: bytes.Clone(in.AuthResponse), database: string(in.Database), collation: in.Collation,
-		caps: packet.Effective(c.shown, in.Capabilities&^c.loop.engine.masked),
-	}
-	x.half.LoggedIn, x.half.Username, x.half.AuthResponse, x.half.DefaultDB = true, x.who.user, x.who.response, x.who.database
-	if x.who.caps&packet.CapPluginAuth != 0 {
-		x.half.AuthPlugin = string(in.Plugin)
-	}
-	if x.kind == loginAdmin {
-		x.admit(in)
-		return
-	}
-	var v hook.Verdict
-	if x.has(hook.ReadAuth) {
-		x.queue.Reset()
-		v = x.script.ReadAuth()
-	}
-	if v.Action == hook.SendResult {
-		x.decided(v.Response)
-		return
-	}
-	s := c.server
-	if s == nil && x.kind != loginMock {
-		c.end(ReasonNoBackend, nil) // the script let go of it; nobody can say who this is
-		return
-	}
-	if v.Action == hook.SendQuery {
-		if in := x.queue.Pop(); in != nil {
-			if s == nil {
-				c.end(ReasonScript, nil)
-				return
-			}
-			x.sendLogin(s, []byte(in.Query))
-			return
-		}
-	}
-	switch x.kind {
-	case loginMock:
-		x.ok()
-		x.letIn()
-	case loginFresh:
-		x.sendLogin(s, pkt.Payload())
-	case loginPooled:
-		x.changeUser(s, pkt, in)
-	case loginAgain, loginAdmin: // not here
-	}
-}
-
-// decided has the script's own answer to a login go to the client. The server
-// session has not seen the login and is of no use to this client.
-func (x *scripted) decided(response [][]byte) {
-	c := x.c
-	refused := false
-	for _, p := range response {
-		refused = refused || len(p) > 0 && p[0] == 0xff
-	}
-	c.write(appendPackets(nil, c.req.Seq()+1, response))
-	if c.server != nil {
-		x.part()
-	}
-	if refused {
-		c.end(ReasonLoginRefused, nil)
-		return
-	}
-	x.letIn()
-}
-
-// sendLogin sends payload to s as the login packet, or as the COM_CHANGE_USER
-// that takes its place on a pooled session.
-func (x *scripted) sendLogin(s *server, payload []byte) {
-	seq := x.c.req.Seq()
-	if x.kind == loginPooled {
-		x.shift = seq
-		seq = 0
-		s.enter(serverLogin)
-		s.resp.BeginLogin()
-	} else {
-		s.login(x.who.caps)
-	}
-	s.conn.Write(packet.AppendPacket(nil, seq, payload))
-}
-
-// longestResponse is what COM_CHANGE_USER's length byte can hold and servers
-// take, in bytes.
-const longestResponse = 250
-
-// changeUser makes a pooled session the client's.
-func (x *scripted) changeUser(s *server, pkt packet.Packet, in packet.Login) {
-	c := x.c
-	switch {
-	case !s.fits(x.who.caps):
-		x.loginAgain(s, pkt)
-	case c.loop.engine.cfg.PoolNoChangeUser:
-		if s.who.user != x.who.user || len(s.who.response) == 0 != (len(x.who.response) == 0) || !bytes.Equal(s.who.response, x.who.response) {
-			c.end(ReasonPoolLogin, nil)
-			return
-		}
-		x.vouched = true
-		s.lentTo(x)
-		s.stale = false // as it always was: the option says so
-		x.ok()
-		x.letIn()
-	case len(in.AuthResponse) >= longestResponse:
-		c.end(ReasonLoginTooLarge, nil)
-	default:
-		u := packet.ChangeUser{User: in.User, AuthResponse: in.AuthResponse, Database: in.Database, Collation: uint16(in.Collation), Plugin: in.Plugin, Attributes: in.Attributes}
-		x.sendLogin(s, u.Append(nil, s.caps))
-	}
-}
-
-// loginAgain opens a new session with the same backend, because the pooled one
-// was negotiated with other capabilities than this client's. The client has
-// already answered the pooled one's challenge, so it will be asked again.
-func (x *scripted) loginAgain(s *server, pkt packet.Packet) {
-	c := x.c
-	if x.who.caps&packet.CapPluginAuth == 0 { // it cannot be asked
-		c.end(ReasonPoolLogin, nil)
-		return
-	}
-	b := s.backend
-	x.part()
-	x.kind, x.raw = loginAgain, bytes.Clone(pkt)
-	b.clients.Add(1)
-	c.dial(b)
-}
-
-// ask has the client answer the challenge of the session that was opened for it.
-func (x *scripted) ask(s *server, g *packet.Greeting) {
-	c := x.c
-	plugin := g.Plugin
-	if len(plugin) == 0 {
-		plugin = []byte("mysql_native_password")
-	}
-	a := packet.AuthSwitch{Plugin: plugin, Data: g.Challenge[:g.ChallengeSize]}
-	x.awaiting = true
-	c.write(packet.AppendPacket(nil, c.req.Seq()+1, a.Append(nil)))
-	c.release()
-}
-
-// answer makes the login packet for the new session from the first one and the
-// client's answer.
-func (x *scripted) answer(pkt packet.Packet) {
-	c := x.c
-	s := c.server
-	x.awaiting = false
-	if s == nil {
-		c.end(ReasonNoBackend, nil)
-		return
-	}
-	in, err := packet.ParseLogin(packet.Packet(x.raw).Payload(), c.shown)
-	if err != nil {
-		c.end(ReasonClientProtocol, err)
-		return
-	}
-	in.AuthResponse = pkt.Payload()
-	in.Plugin = []byte(s.half.AuthPlugin)
-	x.who.response = bytes.Clone(pkt.Payload())
-	x.raw = nil
-	x.shift = pkt.Seq() - 1
-	s.login(x.who.caps)
-	s.conn.Write(packet.AppendPacket(nil, 1, in.Append(nil, s.shown)))
-}
-
-// loginData takes the server's part of the dialogue, a packet at a time.
-func (x *scripted) loginData(s *server, p []byte) (used int) {
-	c := x.c
-	for {
-		b := p[used:]
-		if len(b) < packet.HeaderLen {
-			return used
-		}
-		if packet.Packet(b).PayloadLen() > maxLogin {
-			c.end(ReasonServerProtocol, nil)
-			return len(p)
-		}
-		pkt, _, ok := packet.Next(b)
-		if !ok {
-			return used
-		}
-		used += len(pkt)
-		_, step := s.resp.Feed(pkt)
-		done := step == packet.Done
-		if done && !s.resp.Failed() {
-			s.resp.SetCapabilities(s.caps)
-			s.who = x.who
-			s.owner, s.stale = x.id, false
-			s.half.LoggedIn, s.half.Username, s.half.AuthResponse, s.half.DefaultDB = true, x.who.user, x.who.response, x.who.database
-			s.half.AuthPlugin = x.half.AuthPlugin
-			s.enter(serverReady)
-			x.vouched = true
-		}
-		var v hook.Verdict
-		if x.has(hook.ReadAuthResult) {
-			v = x.script.ReadAuthResult(pkt.Payload())
-		}
-		if v.Action == hook.SendResult {
-			c.write(appendPackets(nil, pkt.Seq()+x.shift, v.Response))
-		} else {
-			pkt[3] += x.shift
-			c.write(pkt)
-		}
-		switch {
-		case done && s.resp.Failed():
-			c.end(ReasonLoginRefused, nil)
-			return len(p)
-		case done:
-			x.shift = 0
-			x.letIn()
-			return used
-		case step == packet.Malformed:
-			c.end(ReasonServerProtocol, nil)
-			return len(p)
-		}
-	}
-}
-
 // data takes what the server of a scripted session sends once it has greeted.
 func (x *scripted) data(s *server, p []byte) (used int) {
 	c := x.c
@@ -544,21 +301,6 @@ func (x *scripted) data(s *server, p []byte) (used int) {
 	return used
 }
 
-// ok tells the client that it is in.
-func (x *scripted) ok() {
-	o := packet.OK{Status: packet.StatusAutocommit}
-	x.c.write(packet.AppendPacket(nil, x.c.req.Seq()+1, o.Append(nil, packet.CapProtocol41)))
-}
-
-// letIn begins the command phase.
-func (x *scripted) letIn() {
-	c := x.c
-	x.raw = nil
-	c.enter(clientReady)
-	c.loop.Arm(&c.timer, 0) // from now on other limits hold
-	c.release()
-}
-
 // disconnect tells the script that the session ends. What it gives back now is
 // kept if it is in order.
 func (x *scripted) disconnect() {
@@ -566,11 +308,19 @@ func (x *scripted) disconnect() {
 		return
 	}
 	x.noted = true
+	if x.waiting != nil {
+		x.unwait()
+		x.c.loop.Disarm(&x.patience)
+		x.waiting = nil
+	}
 	if x.has(hook.DisconnectClient) && x.kind != loginAdmin {
 		x.script.DisconnectClient()
 	}
+	if !x.reserves {
+		return
+	}
 	for i := range x.c.loop.pools {
-		for _, s := range x.c.loop.pools[i].left(x.who.user, x.id) {
+		for _, s := range x.c.loop.pools[i].left(x.id) {
 			s.retire()
 		}
 	}

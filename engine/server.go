@@ -67,6 +67,8 @@ type server struct {
 
 	// Of a scripted session.
 	stale    bool           // it was another client's, and has that client's state
+	renews   bool           // it has taken a COM_RESET_CONNECTION
+	skip     uint8          // responses outstanding to what the proxy itself has sent
 	reserved bool           // idle, but only for its owner: it is not clean
 	tainted  bool           // it cannot be told any more whose it is: not for the pool
 	owner    uint64         // the session that had it last
@@ -213,6 +215,9 @@ func (s *server) login(caps packet.Capability) { s.caps = caps }
 func (s *server) expect(x exchange) {
 	s.queue.push(x)
 	s.dialogue = x.Command == packet.ComChangeUser || x.Command.Streams()
+	if x.Command == packet.ComChangeUser {
+		s.tainted = true
+	}
 	if s.state == serverReady {
 		s.resp.Begin(x.Request)
 		s.enter(serverBusy)
@@ -327,7 +332,9 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 		c.finish()
 		return
 	}
-	c.server = nil
+	if c.server == s { // a script may have taken another at the session's end
+		c.server = nil
+	}
 	c.finish()
 }
 
