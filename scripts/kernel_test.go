@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// established lists the remote ends of a process's TCP connections, as the
-// kernel writes them, one a line.
-func established(t *testing.T, pid int) string {
+// connections lists both ends of a process's TCP sockets, as the kernel writes
+// them, one socket a line.
+func connections(t *testing.T, pid int) string {
 	t.Helper()
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
@@ -31,7 +31,7 @@ func established(t *testing.T, pid int) string {
 	var out strings.Builder
 	for line := range strings.Lines(string(b)) {
 		if w := strings.Fields(line); len(w) > 9 && inodes[w[9]] {
-			fmt.Fprintln(&out, w[2])
+			fmt.Fprintln(&out, w[1], w[2])
 		}
 	}
 	return out.String()

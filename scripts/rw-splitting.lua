@@ -302,7 +302,7 @@ end
 local function pin_of(st)
 	local verb, second = st[1] or "", st[2] or ""
 	if st.pin then return st.pin end
-	if verb == "" then return nil end
+	if verb == "" or verb == "USE" then return nil end
 	if verb == "SET" then
 		if second == "AUTOCOMMIT" and #st == 4 then return nil end -- the status tells
 		if second == "NAMES" and (#st == 3 or #st == 5 and st[4] == "COLLATE") then return nil end

@@ -209,7 +209,7 @@ func TestAKilledReplicaDoesNotHurtReads(t *testing.T) {
 	// A read that is on its way when the server dies is lost; the proxy has to
 	// see the connections of its pool end first.
 	gone := func() bool {
-		return !strings.Contains(established(t, p.cmd.Process.Pid), hexPort(t, bed.Replicas[0].Addr))
+		return !strings.Contains(connections(t, p.cmd.Process.Pid), hexPort(t, bed.Replicas[0].Addr))
 	}
 	eventually(t, 10*time.Second, "the proxy's connections with the killed replica are closed", gone)
 	for range 20 {
