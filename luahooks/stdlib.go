@@ -22,6 +22,7 @@ import (
 //	stdlib_load.go       load, loadstring, loadfile, dofile
 //	stdlib_package.go    require, module, package
 //	stdlib_order.go      next and pairs, in PUC Lua's order
+//	stdlib_compact.go    tables that have been emptied
 //	stdlib_arith.go      arithmetic on strings
 //	stdlib_table.go, stdlib_math.go, stdlib_os.go, stdlib_date.go,
 //	stdlib_io.go, stdlib_file.go, stdlib_stdout.go, stdlib_debug.go,
@@ -44,6 +45,9 @@ import (
 //     with several keys of one main position, or with integer keys outside the
 //     sequence 1..n, the order may differ. Integer keys come first, ascending.
 //   - a % b is exact, where C computes a - floor(a/b)*b: 5 % math.huge is 5.
+//   - A table keeps the room of cleared keys until compactTables, which
+//     collectgarbage("collect") calls; integer keys take room from 1 up to the
+//     greatest one, at 16 bytes each.
 //   - Weak tables (__mode) are strong, __gc is never called.
 //   - goto is a keyword; a string escape above 255 is not refused.
 //   - Errors of the parser have C's form, but not always its words.

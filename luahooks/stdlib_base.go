@@ -92,10 +92,15 @@ func heapBytes() float64 {
 }
 
 // baseCollectGarbage answers what scripts ask for. The collector is Go's and works
-// by itself: a script must not stop all sessions for it.
+// by itself: a script must not stop all sessions for it. What "collect" does is what
+// that one cannot.
 func baseCollectGarbage(l *lua.LState) int {
 	answer := 0.0
-	switch checkOption(l, 1, "collect", "stop", "restart", "collect", "count", "step", "setpause", "setstepmul") {
+	what := checkOption(l, 1, "collect", "stop", "restart", "collect", "count", "step", "setpause", "setstepmul")
+	optInt(l, 2, 0)
+	switch what {
+	case "collect":
+		compactTables(l)
 	case "count":
 		answer = heapBytes() / 1024
 	case "step":
@@ -104,7 +109,6 @@ func baseCollectGarbage(l *lua.LState) int {
 	case "setpause", "setstepmul":
 		answer = 200 // what it was before
 	}
-	optInt(l, 2, 0)
 	l.Push(lua.LNumber(answer))
 	return 1
 }

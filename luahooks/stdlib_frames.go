@@ -36,9 +36,12 @@ var (
 		o.tailCalls = offsetOf(t, "TailCall", reflect.TypeFor[int]())
 		return o
 	}()
-	ofTable = struct{ keys, array uintptr }{
+	ofTable = struct{ keys, places, array, strings, others uintptr }{
 		offsetOf(reflect.TypeFor[lua.LTable](), "keys", reflect.TypeFor[[]lua.LValue]()),
+		offsetOf(reflect.TypeFor[lua.LTable](), "k2i", reflect.TypeFor[map[lua.LValue]int]()),
 		offsetOf(reflect.TypeFor[lua.LTable](), "array", reflect.TypeFor[[]lua.LValue]()),
+		offsetOf(reflect.TypeFor[lua.LTable](), "strdict", reflect.TypeFor[map[string]lua.LValue]()),
+		offsetOf(reflect.TypeFor[lua.LTable](), "dict", reflect.TypeFor[map[lua.LValue]lua.LValue]()),
 	}
 )
 

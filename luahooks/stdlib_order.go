@@ -11,15 +11,25 @@ import (
 // have come to rely on it (MySQL Proxy's own tests do), so the table that PUC Lua
 // would have is computed when a walk begins, and the walk follows it.
 
-// maxOrdered is the number of keys beyond which a table is walked over in
-// gopher-lua's order: nobody reads that much by eye.
+// maxOrdered is the number of keys, cleared ones among them, beyond which a table
+// is walked over in gopher-lua's order: nobody reads that much by eye.
 const maxOrdered = 256
 
 // walk is one walk over the hash part of a table.
 type walk struct {
-	table *lua.LTable
-	keys  []lua.LValue // in PUC Lua's order
-	at    int          // of the key that was given out last
+	table    *lua.LTable
+	keys     []lua.LValue // in PUC Lua's order
+	borrowed bool         // keys are the table's own: it has too many to be ordered
+	at       int          // of the key that was given out last
+}
+
+// end ends the walk. It lets go of the table; keys is used again.
+func (w *walk) end() {
+	if w.borrowed {
+		w.keys = nil
+	}
+	clear(w.keys)
+	*w = walk{keys: w.keys[:0]}
 }
 
 // baseNext is next.
@@ -77,7 +87,7 @@ func (s *stdlib) pushNext(l *lua.LState, w *walk, at int) int {
 			return 2
 		}
 	}
-	*w = walk{keys: w.keys[:0]} // over: let go of the table
+	w.end()
 	l.Push(lua.LNil)
 	return 1
 }
@@ -115,8 +125,13 @@ func (s *stdlib) begin(t *lua.LTable) *walk {
 		w = &s.walks[s.walkNext]
 		s.walkNext = (s.walkNext + 1) % len(s.walks)
 	}
-	w.table, w.at = t, 0
-	w.keys = s.orderedKeys(w.keys[:0], t)
+	w.end()
+	w.table = t
+	if keys := hashKeys(t); len(keys) > maxOrdered {
+		w.keys, w.borrowed = keys, true
+	} else {
+		w.keys = s.orderedKeys(w.keys, t)
+	}
 	return w
 }
 
@@ -134,7 +149,7 @@ func (s *stdlib) orderedKeys(dst []lua.LValue, t *lua.LTable) []lua.LValue {
 			hashable = false
 		}
 	}
-	if !hashable || len(dst) < 2 || len(dst) > maxOrdered {
+	if !hashable || len(dst) < 2 {
 		return dst
 	}
 	n := &s.nodes

@@ -286,6 +286,44 @@ func TestWalksOfManyTables(t *testing.T) {
 	}
 }
 
+// TestClearedKeysAreForgotten: a table that had many keys once does not keep their
+// room, and walks that are under way go on.
+func TestClearedKeysAreForgotten(t *testing.T) {
+	l := newLua(t, &bytes.Buffer{})
+	got := run(t, l, `
+		keep = {}
+		local hidden = {}
+		local function use() return hidden end
+		_G.use = use
+		for i = 1, 10000 do keep["c" .. i] = i hidden["h" .. i] = i keep["c" .. i - 5] = nil hidden["h" .. i - 5] = nil end
+		list = {} for i = 1, 10000 do list[i] = i end for i = 10000, 11, -1 do list[i] = nil end
+		local n = 0
+		local big = {} for i = 1, 2000 do big["k" .. i] = i end _G.big = big
+		for k, v in pairs(big) do
+			n = n + v
+			big[k] = nil
+			if n % 100 == 0 then collectgarbage() end
+		end
+		collectgarbage()
+		local order = {} for k in pairs(keep) do order[#order + 1] = k end table.sort(order)
+		keep.new = 1
+		return n, table.concat(order, " "), keep.c10000, keep.c1, keep.new, #list, list[10], next(big), hidden.h9999`)
+	if want := "2001000 c10000 c9996 c9997 c9998 c9999 10000 nil 1 10 10 nil 9999"; strings.Join(got, " ") != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, name := range []string{"keep", "big"} {
+		if n := len(hashKeys(l.GetGlobal(name).(*lua.LTable))); n > 2*leastCleared {
+			t.Errorf("%s still has %d keys", name, n)
+		}
+	}
+	if n := cap(arrayPart(l.GetGlobal("list").(*lua.LTable))); n > 100 {
+		t.Errorf("list still has room for %d", n)
+	}
+	if n := compactTables(l); n != 0 {
+		t.Errorf("%d tables were compacted again", n)
+	}
+}
+
 // TestCoroutinesAndErrors: errors in coroutines are caught where they
 // should be, and their closures keep their variables.
 func TestCoroutinesAndErrors(t *testing.T) {
