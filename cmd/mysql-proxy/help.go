@@ -22,6 +22,7 @@ const (
 // Only the options of loaded plugins exist.
 func writeHelp(w io.Writer, topic string, loaded []string) {
 	fmt.Fprintf(w, "Usage:\n  mysql-proxy [OPTION…] - MySQL Proxy\n")
+	fmt.Fprintf(w, "  mysql-proxy test SCRIPT [FILE.sql] - try a Lua script without a server (test --help says more)\n")
 	if topic == mainGroup || topic == "all" {
 		fmt.Fprintf(w, "\nHelp Options:\n")
 		helpLine(w, "  -h, -?, --help", "show help options")

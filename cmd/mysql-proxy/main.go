@@ -5,6 +5,7 @@
 //	stage.go, angel.go             --daemon and --keepalive
 //	worker.go, wire.go             settings -> a running engine
 //	log.go, sink.go                the log
+//	try.go and its kind            mysql-proxy test: a script tried without a server
 //
 // Exit codes: 0 after an orderly shutdown, --help and --version, and of the
 // process that --daemon leaves; 1 after an error at the start.
@@ -27,6 +28,9 @@ func main() { os.Exit(run(os.Args, os.Stdout)) }
 
 // run is the program. It returns the exit code.
 func run(argv []string, stdout io.Writer) int {
+	if len(argv) > 1 && argv[1] == "test" {
+		return tryCommand(argv[0], argv[2:], os.Stdin, stdout, os.Stderr)
+	}
 	// Until the log is set up, everything from message up goes to stderr.
 	_, early := newLog(stderrSink{}, engine.LevelMessage, "")
 	fail := func(err error) int {

@@ -1,0 +1,7 @@
+raise;
+empty queue;
+silence;
+dropped;
+nonsense;
+close;
+SELECT 1;
