@@ -18,6 +18,7 @@ import (
 //	stdlib_call.go       pcall, xpcall, error, assert
 //	stdlib_errors.go     the VM's errors in C's words
 //	stdlib_compile.go    what is put right before a chunk is compiled
+//	stdlib_concat.go     the operator ..
 //	stdlib_base.go       the rest of the basic functions
 //	stdlib_load.go       load, loadstring, loadfile, dofile
 //	stdlib_package.go    require, module, package

@@ -18,12 +18,12 @@ import (
 var (
 	ofState = struct{ frame, upvalues, errFunc uintptr }{
 		fieldOf[lua.LState]("currentFrame"),
-		fieldOf[lua.LState]("uvcache"),
-		fieldOf[lua.LState]("hasErrorFunc"),
+		offsetOf(reflect.TypeFor[lua.LState](), "uvcache", reflect.TypeFor[*lua.Upvalue]()),
+		offsetOf(reflect.TypeFor[lua.LState](), "hasErrorFunc", reflect.TypeFor[bool]()),
 	}
 	ofUpvalue = struct{ next, index uintptr }{
-		fieldOf[lua.Upvalue]("next"),
-		fieldOf[lua.Upvalue]("index"),
+		offsetOf(reflect.TypeFor[lua.Upvalue](), "next", reflect.TypeFor[*lua.Upvalue]()),
+		offsetOf(reflect.TypeFor[lua.Upvalue](), "index", reflect.TypeFor[int]()),
 	}
 	ofFrame = func() (o struct{ fn, parent, pc, localBase, tailCalls uintptr }) {
 		state := reflect.TypeFor[lua.LState]()
