@@ -90,6 +90,7 @@ func (x *scripted) transmit(s *server, q query) {
 func (x *scripted) renewed(s *server, failed bool) {
 	s.skip--
 	if failed {
+		s.tainted = true
 		x.c.end(ReasonServerLost, nil) // it would go on with what another client left
 		return
 	}

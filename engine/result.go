@@ -53,6 +53,7 @@ func (x *scripted) response(s *server, p []byte) (used int) {
 	default:
 		used, end := s.unasked(p, n)
 		if end != reasonNone {
+			s.tainted = true
 			c.write(p[n:used])
 			c.end(end, nil)
 			return len(p)

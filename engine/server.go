@@ -282,6 +282,7 @@ func (s *server) unasked(p []byte, n int) (used int, end CloseReason) {
 // EOF: the server has closed.
 func (s *server) EOF(*reactor.Conn) {
 	c := s.client
+	s.tainted = true
 	switch {
 	case s.state == serverIdle:
 		s.idleEnded()
