@@ -28,6 +28,9 @@ func label(name string) string {
 	case oursSplit:
 		return "mysql-proxy, splitting"
 	}
+	if r, ok := scriptRunOf(name); ok {
+		return r.label
+	}
 	return name
 }
 
@@ -86,10 +89,7 @@ func (b *bench) commandLine(name string, port int, to backends) ([]string, error
 		}
 		return []string{"haproxy", "-db", "-q", "-f", conf}, nil
 	case ours, oursSplit:
-		argv := []string{
-			b.proxy, "-P", fmt.Sprintf("127.0.0.1:%d", port), "-b", to.primary,
-			"--event-threads=1", fmt.Sprintf("--max-open-files=%d", b.files),
-		}
+		argv := b.oursLine(port, to)
 		if name == oursSplit {
 			for _, r := range to.replicas {
 				argv = append(argv, "-r", r)
@@ -97,7 +97,22 @@ func (b *bench) commandLine(name string, port int, to backends) ([]string, error
 		}
 		return argv, nil
 	}
-	return nil, fmt.Errorf("unknown contestant %q: there are %s, %s, %s, %s and %s", name, direct, floor, haproxy, ours, oursSplit)
+	if r, ok := scriptRunOf(name); ok {
+		return r.commandLine(b, port, to), nil
+	}
+	names := []string{direct, floor, haproxy, ours, oursSplit}
+	for _, r := range scriptRuns {
+		names = append(names, r.name)
+	}
+	return nil, fmt.Errorf("unknown contestant %q: there are %s", name, strings.Join(names, ", "))
+}
+
+// oursLine is mysql-proxy in front of a primary.
+func (b *bench) oursLine(port int, to backends) []string {
+	return []string{
+		b.proxy, "-P", fmt.Sprintf("127.0.0.1:%d", port), "-b", to.primary,
+		"--event-threads=1", fmt.Sprintf("--max-open-files=%d", b.files),
+	}
 }
 
 // haproxyConfig is HAProxy as a plain forwarder with one thread. Each session

@@ -27,26 +27,29 @@ import (
 
 // settings are the flags; their help says what they mean.
 type settings struct {
-	quick, write    bool
-	contestants     []string
-	sysContestants  []string
-	works           []string
-	conns, threads  []int
-	rounds          int
-	window          time.Duration
-	sysRounds       int
-	sysTime         time.Duration
-	tests, psModes  []string
-	idle            int
-	slow            time.Duration
-	syscalls        bool
-	proxy           string
-	unpinned        bool
-	tables, tableSz int
+	quick, write   bool
+	contestants    []string
+	sysContestants []string
+	works          []string
+	conns, threads []int
+	rounds         int
+	window         time.Duration
+	sysRounds      int
+	sysTime        time.Duration
+	tests, psModes []string
+	idle           int
+	slow           time.Duration
+	syscalls       bool
+	// scriptContestants take part in "scripts", with scriptConns connections.
+	scriptContestants []string
+	scriptConns       []int
+	proxy             string
+	unpinned          bool
+	tables, tableSz   int
 }
 
 // allWorks in the order in which they are done and printed.
-var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "sysbench"}
+var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "scripts", "sysbench"}
 
 // bench is one run of everything.
 type bench struct {
@@ -106,6 +109,9 @@ func run(ctx context.Context, args []string) error {
 	if err := b.nullSection(); err != nil {
 		return err
 	}
+	if err := b.scriptSection(); err != nil {
+		return err
+	}
 	if err := b.sysbenchSection(); err != nil {
 		return err
 	}
@@ -119,6 +125,7 @@ func parse(args []string) (settings, error) {
 	s := settings{
 		contestants: []string{direct, floor, haproxy, ours}, sysContestants: []string{direct, haproxy, ours},
 		works: allWorks, conns: []int{1, 16, 64, 256}, threads: []int{1, 16, 64, 256},
+		scriptContestants: scriptContestants(), scriptConns: []int{16, 64},
 		tests: []string{"oltp_point_select", "oltp_read_only", "oltp_read_write"}, psModes: []string{"disable", "auto"},
 	}
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
@@ -129,8 +136,10 @@ func parse(args []string) (settings, error) {
 	texts(f, &s.works, "works", "what is measured")
 	numbers(f, &s.conns, "conns", "connections of point")
 	numbers(f, &s.threads, "threads", "threads of sysbench")
+	texts(f, &s.scriptContestants, "script-contestants", "who takes part in scripts")
+	numbers(f, &s.scriptConns, "script-conns", "connections of scripts")
 	f.IntVar(&s.rounds, "rounds", 7, "rounds in front of the null server")
-	f.DurationVar(&s.window, "window", 700*time.Millisecond, "window of one contestant in one round")
+	f.DurationVar(&s.window, "window", 500*time.Millisecond, "window of one contestant in one round")
 	f.IntVar(&s.sysRounds, "sysbench-rounds", 3, "rounds of sysbench")
 	f.DurationVar(&s.sysTime, "sysbench-time", 3*time.Second, "window of sysbench, whole seconds")
 	texts(f, &s.tests, "tests", "sysbench's tests")
@@ -175,6 +184,7 @@ func (s *settings) shorten(given map[string]bool) {
 	set("rounds", func() { s.rounds = 3 })
 	set("window", func() { s.window = 250 * time.Millisecond })
 	set("conns", func() { s.conns = []int{1, 64} })
+	set("script-conns", func() { s.scriptConns = []int{64} })
 	set("threads", func() { s.threads = []int{16} })
 	set("sysbench-rounds", func() { s.sysRounds = 1 })
 	set("sysbench-time", func() { s.sysTime = 2 * time.Second })
@@ -210,7 +220,8 @@ func (s settings) does(work string) bool { return slices.Contains(s.works, work)
 
 // takesPart says whether a contestant is wanted anywhere.
 func (s settings) takesPart(name string) bool {
-	return slices.Contains(s.contestants, name) || s.does("sysbench") && slices.Contains(s.sysContestants, name)
+	return slices.Contains(s.contestants, name) || s.does("scripts") && slices.Contains(s.scriptContestants, name) ||
+		s.does("sysbench") && slices.Contains(s.sysContestants, name)
 }
 
 // bin is the path of a program built by build.
@@ -235,7 +246,7 @@ func (b *bench) build() error {
 			return fmt.Errorf("%w; or leave it out with -contestants and -sysbench-contestants", err)
 		}
 	}
-	if b.takesPart(ours) || b.takesPart(oursSplit) {
+	if b.takesPart(ours) || b.takesPart(oursSplit) || b.does("scripts") {
 		if b.proxy == "" {
 			b.proxy = b.bin("mysql-proxy")
 			if err := os.Setenv("CGO_ENABLED", "0"); err != nil {

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// newScriptBench builds what the work with scripts needs, mysql-proxy too.
+func newScriptBench(t *testing.T, contestants string) (*bench, *nullServer) {
+	t.Helper()
+	b := newBench(t)
+	set, err := parse([]string{"-works", "scripts", "-script-contestants", contestants, "-contestants", "direct", "-rounds", "2", "-window", "100ms"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.settings = set
+	if err := b.build(); err != nil {
+		t.Fatal(err)
+	}
+	null, err := b.startNull()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, null
+}
+
+func TestScriptsAnswerEveryQueryAndSplit(t *testing.T) {
+	b, null := newScriptBench(t, strings.Join(scriptContestants(), ","))
+	var all []instance
+	for _, name := range b.scriptContestants {
+		i, err := b.begin(name, null.backends, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer i.stop()
+		all = append(all, i)
+	}
+	// The floor, mysql-proxy and each script give right answers only, or there
+	// would be failures; those that split do.
+	for _, conns := range []int{1, 16} {
+		text, err := b.scriptTable(conns, all, null)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range b.failed {
+			t.Error(f)
+		}
+		for _, i := range all {
+			name := label(i.name)
+			if i.name == ours {
+				name = "no script"
+			}
+			if !strings.Contains(text, "| "+name+" ") {
+				t.Errorf("%q is missing in\n%s", name, text)
+			}
+		}
+	}
+	// Without a script to split, nothing goes to the replica, though it is the
+	// second primary of one of them.
+	for _, i := range all {
+		r, _ := scriptRunOf(i.name)
+		share, err := b.replicaShare(i, work{mode: "point", conns: 2}, null)
+		if err != nil {
+			t.Errorf("%s: %v", i.name, err)
+		}
+		if r.splits != (share > 0) {
+			t.Errorf("%s: the replica's share is %v", i.name, share)
+		}
+	}
+}
+
+func TestTheClassicScriptReadsFromTheReplicaOnly(t *testing.T) {
+	b, null := newScriptBench(t, "rw-classic")
+	i, err := b.begin("rw-classic", null.backends, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.stop()
+	share, err := b.warmUp(i, work{mode: "point", conns: 16}, null)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if share < .9 {
+		t.Errorf("share of the replica is %v, want nearly 1", share)
+	}
+}
+
+func TestScriptMarkdown(t *testing.T) {
+	nan := math.NaN()
+	all := []series{
+		{name: floor, cpu: []float64{10, 20}, qps: []float64{40000, 40000}, p99: []float64{20, 20}},
+		{name: ours, cpu: []float64{11, 22}, qps: []float64{39000, 39000}, p99: []float64{20, 20}},
+		{name: "noop", cpu: []float64{22, nan}, qps: []float64{38000, nan}, p99: []float64{20, nan}},
+		{name: "rw-classic", cpu: []float64{33, 66}, qps: []float64{30000, 30000}, p99: []float64{20, 20}},
+	}
+	got := scriptMarkdown(work{title: "A title", conns: 64}, all, map[string]float64{"rw-classic": .987})
+	for _, want := range []string{"### A title\n", "| no script ", "3.00 (3.00 to 3.00)", "3.30 (3.30 to 3.30)", "99%", "returns nothing has no figures of 1 of its 2 rounds.", "measured elsewhere", "1.44 times"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if got := scriptMarkdown(work{title: "A title", conns: 16}, all, nil); strings.Contains(got, "elsewhere") {
+		t.Errorf("the reference, which is of 64 connections, is in\n%s", got)
+	}
+}
+
+func TestEveryScriptIsThere(t *testing.T) {
+	for _, r := range scriptRuns {
+		if _, err := os.Stat(filepath.Join("..", "..", filepath.FromSlash(r.script))); err != nil {
+			t.Errorf("%s: %v", r.name, err)
+		}
+		if got := fmt.Sprint(label(r.name)); got != r.label {
+			t.Errorf("%s is called %q", r.name, got)
+		}
+	}
+}
