@@ -1,7 +1,6 @@
 package luahooks
 
 import (
-	"bytes"
 	"embed"
 	"fmt"
 	"strings"
@@ -103,7 +102,7 @@ func builtinLoader(l *lua.LState) int {
 	if err != nil {
 		l.RaiseError("%s", err.Error())
 	}
-	f, err := l.Load(bytes.NewReader(text), "[built-in "+file+"]")
+	f, err := loadChunk(l, text, "=[built-in "+file+"]")
 	if err != nil {
 		l.RaiseError("%s", err.Error())
 	}

@@ -59,6 +59,7 @@ func (s *script) open(v *version) {
 	s.version, s.stage = v, notRun
 	s.enter()
 	defer s.leave()
+	s.vm.tidy()
 	s.execute()
 	s.fresh = s.stage == notRun
 }

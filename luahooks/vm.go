@@ -32,6 +32,7 @@ type vm struct {
 
 	// current is the script whose hook runs, nil between calls.
 	current *script
+	opened  uint64 // sessions so far
 
 	proxy    *lua.LTable // _G.proxy: constants and global; the rest is the session's
 	global   *lua.LTable // proxy.global
@@ -44,6 +45,18 @@ type vm struct {
 		queue, connection, endpoint, address      *lua.LTable
 		injection, resultset, fields, field       *lua.LTable
 		backends, backend, pool, users, userOfOne *lua.LTable
+	}
+}
+
+// tidyEvery is how many sessions open before tables that scripts have emptied
+// again give back their room: what a script keeps per connection in proxy.global
+// is cleared as connections end, but the keys stay.
+const tidyEvery = 4096
+
+// tidy is called for each session that opens.
+func (v *vm) tidy() {
+	if v.opened++; v.opened%tidyEvery == 0 {
+		compactTables(v.l, v.global)
 	}
 }
 
