@@ -488,6 +488,8 @@ func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
 		switch {
 		case !c.sentLogin: // one that has sent nothing of it does not listen
 			return c.req.Seq() + 1, c.req.Seq() > 0
+		case c.sx != nil:
+			return c.sx.last + 1, true
 		case s == nil:
 			return c.req.Seq() + 1, true
 		case !s.resp.Whole():

@@ -40,6 +40,7 @@ func (x *scripted) login(p []byte) (used int) {
 		used += len(pkt)
 		c.req.Open(pkt)
 		c.req.Pass(len(pkt))
+		x.last = pkt.Seq()
 		switch {
 		case !c.sentLogin:
 			in, ok := c.parseLogin(pkt.Payload())
@@ -239,7 +240,8 @@ func (x *scripted) ask(s *server, g *packet.Greeting) {
 	a := packet.AuthSwitch{Plugin: plugin, Data: g.Challenge[:g.ChallengeSize]}
 	x.awaiting = true
 	x.switched = true
-	c.write(packet.AppendPacket(nil, c.req.Seq()+1, a.Append(nil)))
+	x.last++
+	c.write(packet.AppendPacket(nil, x.last, a.Append(nil)))
 	c.release()
 }
 
@@ -332,11 +334,13 @@ func (x *scripted) loginData(s *server, p []byte) (used int) {
 		case v.Action == hook.SendResult:
 			refused = refused || refuses(v.Response)
 			c.write(appendPackets(nil, pkt.Seq()+x.shift, v.Response))
+			x.last = pkt.Seq() + x.shift
 		case !done && c.server != s: // the script let go of it in the middle of the dialogue
 			c.end(ReasonNoServer, nil)
 			return len(p)
 		default:
 			pkt[3] += x.shift
+			x.last = pkt.Seq()
 			c.write(pkt)
 		}
 		switch {

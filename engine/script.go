@@ -46,6 +46,7 @@ type scripted struct {
 
 	kind     loginKind
 	shift    byte // the client's sequence ids less the server's
+	last     byte // sequence id of the login's last packet, in the client's numbers
 	vouched  bool // a server has let this client in as who
 	reserves bool // it may have left sessions that are only for it
 	noted    bool // DisconnectClient was called

@@ -181,8 +181,8 @@ func (s *server) greeting(p []byte) (used int) {
 		return 0
 	}
 	if pkt.Payload()[0] == 0xff { // too many connections, host not allowed and the like
-		if c.sentLogin {
-			pkt[3] = c.req.Seq() + 1
+		if c.sentLogin && c.sx != nil {
+			pkt[3] = c.sx.last + 1
 		}
 		c.write(pkt)
 		c.end(ReasonServerRefused, nil)
