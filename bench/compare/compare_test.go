@@ -146,7 +146,7 @@ func TestLoadFindsNoErrorInNullServerDirectlyAndThroughFloor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, stop, err := b.beginAll(null)
+	all, stop, err := b.beginAll(b.contestants, null)
 	defer stop()
 	if err != nil {
 		t.Fatal(err)

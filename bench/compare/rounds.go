@@ -183,7 +183,7 @@ func (b *bench) nullSection() error {
 	}
 	text.WriteString(b.machine.markdown() + "\n")
 	if len(works) > 0 || b.syscalls {
-		all, stop, err := b.beginAll(null)
+		all, stop, err := b.beginAll(b.contestants, null)
 		defer stop()
 		if err != nil {
 			return err
@@ -223,15 +223,15 @@ func (b *bench) nullSection() error {
 	return b.save("null server", text.String())
 }
 
-// beginAll starts every contestant in front of the null server.
-func (b *bench) beginAll(null *nullServer) (all []instance, stop func(), err error) {
+// beginAll starts contestants in front of the null server.
+func (b *bench) beginAll(names []string, null *nullServer) (all []instance, stop func(), err error) {
 	stop = func() {
 		for _, i := range all {
 			i.stop()
 		}
 		all = nil
 	}
-	for _, name := range b.contestants {
+	for _, name := range names {
 		i, err := b.begin(name, null.backends, b.cpuProxy)
 		if err != nil {
 			return nil, stop, err

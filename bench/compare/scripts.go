@@ -13,8 +13,9 @@ type scriptRun struct {
 	name   string
 	label  string
 	script string // path in the module
-	// splits: it has the replica as a read-only backend and is to read there.
-	splits bool
+	// replica is the least share of the requests that must go to the replica, a
+	// read-only backend of those that split.
+	replica float64
 	// spare: it has the replica as a second read/write backend.
 	spare bool
 }
@@ -25,8 +26,8 @@ var scriptRuns = []scriptRun{
 	{name: "failover", label: "connect_server only (failover.lua)", script: "scripts/failover.lua", spare: true},
 	{name: "noop", label: "read_query returns nothing", script: "bench/scripts/noop.lua"},
 	{name: "tokenize", label: "read_query tokenizes and counts", script: "bench/scripts/tokenize.lua"},
-	{name: "rw-classic", label: "rw-splitting in 0.8.5's style", script: "bench/scripts/rw-classic.lua", splits: true},
-	{name: "rw-splitting", label: "scripts/rw-splitting.lua", script: "scripts/rw-splitting.lua", splits: true},
+	{name: "rw-classic", label: "rw-splitting in 0.8.5's style", script: "bench/scripts/rw-classic.lua", replica: .9},
+	{name: "rw-splitting", label: "scripts/rw-splitting.lua", script: "scripts/rw-splitting.lua", replica: .05},
 }
 
 // scriptContestants are the names of all that may take part with scripts.
@@ -51,7 +52,7 @@ func (r scriptRun) commandLine(b *bench, port int, to backends) []string {
 	argv := append(b.oursLine(port, to), "-s", filepath.Join(b.root, filepath.FromSlash(r.script)))
 	for _, replica := range to.replicas {
 		switch {
-		case r.splits:
+		case r.replica > 0:
 			argv = append(argv, "-r", replica)
 		case r.spare:
 			argv = append(argv, "-b", replica)
@@ -94,24 +95,11 @@ func (b *bench) scriptSection() error {
 		return err
 	}
 	defer null.proc.stop()
-	var all []instance
-	defer func() {
-		for _, i := range all {
-			i.stop()
-		}
-	}()
-	for _, name := range b.scriptContestants {
-		i, err := b.begin(name, null.backends, b.cpuProxy)
-		if err != nil {
-			return err
-		}
-		all = append(all, i)
-	}
 	var text strings.Builder
 	text.WriteString(b.machine.markdown() + "\n")
 	for _, n := range b.scriptConns {
 		t := time.Now()
-		s, err := b.scriptTable(n, all, null)
+		s, err := b.scriptTable(n, null)
 		if err != nil {
 			return err
 		}
@@ -121,15 +109,21 @@ func (b *bench) scriptSection() error {
 	return b.save("scripts", text.String())
 }
 
-// scriptTable measures and shows one number of connections. A script that was to
-// split and sent nothing to the replica has no figures: they would be a lie.
-func (b *bench) scriptTable(conns int, all []instance, null *nullServer) (string, error) {
+// scriptTable measures and shows one number of connections, with proxies of its
+// own: how many server connections a script has depends on all logins before. A
+// script that was to split and did not has no figures: they would be a lie.
+func (b *bench) scriptTable(conns int, null *nullServer) (string, error) {
+	all, stop, err := b.beginAll(b.scriptContestants, null)
+	defer stop()
+	if err != nil {
+		return "", err
+	}
 	w := work{title: "Point query, " + connections(conns), mode: "point", conns: conns}
 	shares := map[string]float64{}
 	var fit []instance
 	for _, i := range all {
 		r, _ := scriptRunOf(i.name)
-		if !r.splits {
+		if r.replica == 0 {
 			fit = append(fit, i)
 			continue
 		}
@@ -137,7 +131,7 @@ func (b *bench) scriptTable(conns int, all []instance, null *nullServer) (string
 		if b.procs.ctx.Err() != nil {
 			return "", b.procs.ctx.Err()
 		}
-		if err == nil && share < .05 {
+		if err == nil && share < r.replica {
 			err = fmt.Errorf("%.0f%% of the requests went to the replica, so no figures of it", share*100)
 		}
 		if err != nil {

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -30,62 +30,57 @@ func newScriptBench(t *testing.T, contestants string) (*bench, *nullServer) {
 
 func TestScriptsAnswerEveryQueryAndSplit(t *testing.T) {
 	b, null := newScriptBench(t, strings.Join(scriptContestants(), ","))
-	var all []instance
-	for _, name := range b.scriptContestants {
-		i, err := b.begin(name, null.backends, -1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer i.stop()
-		all = append(all, i)
-	}
 	// The floor, mysql-proxy and each script give right answers only, or there
 	// would be failures; those that split do.
 	for _, conns := range []int{1, 16} {
-		text, err := b.scriptTable(conns, all, null)
+		text, err := b.scriptTable(conns, null)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range b.failed {
 			t.Error(f)
 		}
-		for _, i := range all {
-			name := label(i.name)
-			if i.name == ours {
-				name = "no script"
+		for _, name := range b.scriptContestants {
+			shown := label(name)
+			if name == ours {
+				shown = "no script"
 			}
-			if !strings.Contains(text, "| "+name+" ") {
-				t.Errorf("%q is missing in\n%s", name, text)
+			if !strings.Contains(text, "| "+shown+" ") {
+				t.Errorf("%q is missing in\n%s", shown, text)
 			}
-		}
-	}
-	// Without a script to split, nothing goes to the replica, though it is the
-	// second primary of one of them.
-	for _, i := range all {
-		r, _ := scriptRunOf(i.name)
-		share, err := b.replicaShare(i, work{mode: "point", conns: 2}, null)
-		if err != nil {
-			t.Errorf("%s: %v", i.name, err)
-		}
-		if r.splits != (share > 0) {
-			t.Errorf("%s: the replica's share is %v", i.name, share)
 		}
 	}
 }
 
-func TestTheClassicScriptReadsFromTheReplicaOnly(t *testing.T) {
-	b, null := newScriptBench(t, "rw-classic")
-	i, err := b.begin("rw-classic", null.backends, -1)
+// The replica is the second primary of failover.lua, and the others do not know it.
+func TestScriptsThatDoNotSplitNeverAskTheReplica(t *testing.T) {
+	b, null := newScriptBench(t, "failover,noop,tokenize")
+	all, stop, err := b.beginAll(b.scriptContestants, null)
+	defer stop()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer i.stop()
-	share, err := b.warmUp(i, work{mode: "point", conns: 16}, null)
+	for _, i := range all {
+		if share, err := b.replicaShare(i, work{mode: "point", conns: 4}, null); err != nil || share != 0 {
+			t.Errorf("%s: share of the replica is %v, %v; want 0", i.name, share, err)
+		}
+	}
+}
+
+func TestAScriptThatWasToSplitAndDidNotHasNoFigures(t *testing.T) {
+	known := scriptRuns
+	t.Cleanup(func() { scriptRuns = known })
+	scriptRuns = append(slices.Clone(known), scriptRun{name: "never", label: "never splits", script: "bench/scripts/noop.lua", replica: .9})
+	b, null := newScriptBench(t, "mysql-proxy,never")
+	text, err := b.scriptTable(2, null)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if share < .9 {
-		t.Errorf("share of the replica is %v, want nearly 1", share)
+	if len(b.failed) != 1 || !strings.Contains(b.failed[0], "never splits") || !strings.Contains(b.failed[0], "0% of the requests") {
+		t.Errorf("failures are %q", b.failed)
+	}
+	if strings.Contains(text, "never splits") || !strings.Contains(text, "| no script ") {
+		t.Errorf("the table is\n%s", text)
 	}
 }
 
@@ -113,7 +108,7 @@ func TestEveryScriptIsThere(t *testing.T) {
 		if _, err := os.Stat(filepath.Join("..", "..", filepath.FromSlash(r.script))); err != nil {
 			t.Errorf("%s: %v", r.name, err)
 		}
-		if got := fmt.Sprint(label(r.name)); got != r.label {
+		if got := label(r.name); got != r.label {
 			t.Errorf("%s is called %q", r.name, got)
 		}
 	}
