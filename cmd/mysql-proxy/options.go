@@ -264,6 +264,10 @@ func (o *option) set(s *settings, value string) error {
 	case *string:
 		*dst = value
 	case *[]string:
+		if o.long == "plugins" { // no plugin has a comma in its name: --plugins=proxy,admin
+			*dst = append(*dst, strings.Split(value, ",")...)
+			break
+		}
 		*dst = append(*dst, value)
 	case *int:
 		n, err := parseInt(value)

@@ -59,7 +59,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"Lua states", []string{"--lua-states=many"}, 1, "--lua-states=many is unknown; give shared or per-loop"},
 		{"plugin debug", []string{"--plugins=debug"}, 1, "the plugin debug is not supported by this version yet"},
 		{"plugin replicant", []string{"--plugins=replicant"}, 1, "the plugin replicant is not supported by this version yet"},
-		{"plugin list with commas", []string{"--plugins=proxy,admin"}, 1, "give --plugins once per plugin"},
+		{"plugin list with commas", []string{"--plugins=proxy,nothing"}, 1, "there is no plugin nothing; known: proxy, admin"},
 		{"address", []string{"-P", "::1"}, 1, "--proxy-address: address \"::1\": an IPv6 address needs brackets"},
 		{"backend address", []string{"-b", "db1:x"}, 1, "--proxy-backend-addresses: address \"db1:x\": the port \"x\" is not a number"},
 		{"backend with port 0", []string{"-r", "10.0.0.1:0"}, 1, "port 0 is for listening only"},

@@ -27,8 +27,6 @@ func refusePlugins(s *settings) error {
 		case slices.Contains(plugins, name):
 		case slices.Contains(laterPlugins, name):
 			return fmt.Errorf("the plugin %s is not supported by this version yet; remove it from --plugins", name)
-		case strings.Contains(name, ","):
-			return fmt.Errorf("there is no plugin %s; on the command line give --plugins once per plugin", clip(name))
 		default:
 			return fmt.Errorf("there is no plugin %s; known: %s", clip(name), strings.Join(plugins, ", "))
 		}
