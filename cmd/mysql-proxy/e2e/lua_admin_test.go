@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+var adminUser = user{Name: "admin", Password: "s3cret"}
+
+// startAdmin starts the proxy with the admin plugin, and returns the address of
+// that as well.
+func startAdmin(t *testing.T, backends []string, args ...string) (p *proxy, addr string) {
+	t.Helper()
+	if relayOnly {
+		t.Fatal("a relay has no admin port")
+	}
+	addr = freeAddr(t)
+	p = startProxy(t, backends, append([]string{"--plugins=proxy", "--plugins=admin", "--admin-address=" + addr,
+		"--admin-username=" + adminUser.Name, "--admin-password=" + adminUser.Password}, args...)...)
+	eventually(t, 20*time.Second, "the admin port listens", func() bool { return listening(t, addr) })
+	return p, addr
+}
+
+// What 0.8.5's admin plugin does with its own script.
+func TestAdminPort(t *testing.T) {
+	p, admin := startAdmin(t, []string{bed.Primary.Addr}, "-r", bed.Replicas[0].Addr)
+	backends := func(state, clients string) string {
+		return "1\t" + bed.Primary.Addr + "\t" + state + "\trw\tNULL\t" + clients + "\n" +
+			"2\t" + bed.Replicas[0].Addr + "\tunknown\tro\tNULL\t0"
+	}
+	cli := func(want string, statements ...string) {
+		t.Helper()
+		if out, err := mariadbCLI(t, admin, adminUser, statements...); out != want || err != nil {
+			t.Errorf("mariadb, %s: %q, %v; want %q", statements, out, err, want)
+		}
+	}
+	cli(backends("unknown", "0"), "SELECT * FROM backends")
+	held := openSession(t, p.addr)
+	held.mustAsk("SELECT 1", "1")
+	cli(backends("up", "1"), "select * from BACKENDS")
+	out, err := mariadbCLI(t, admin, adminUser, "SELECT * FROM help")
+	if lines := strings.Split(out, "\n"); err != nil || len(lines) != 2 || !strings.HasPrefix(strings.ToLower(lines[0]), "select * from help\t") ||
+		!strings.HasPrefix(strings.ToLower(lines[1]), "select * from backends\t") && !strings.HasPrefix(strings.ToLower(lines[1]), "lists the backends") {
+		t.Errorf("SELECT * FROM help: %q, %v", out, err)
+	}
+	if out, err := mariadbCLI(t, admin, adminUser, "SHOW TABLES"); err == nil || !strings.Contains(out, "ERROR 1105 (07000)") || !strings.Contains(out, "SELECT * FROM help") {
+		t.Errorf("an unknown statement: %q, %v; want ERR 1105 that points to the help", out, err)
+	}
+	for _, r := range []struct {
+		who  user
+		want string
+	}{
+		{user{Name: "admin", Password: "wrong"}, "ERROR 1045 (28000): password doesn't match"},
+		{user{Name: "nobody", Password: "s3cret"}, "ERROR 1045 (28000): unknown user"},
+	} {
+		if out, err := mariadbCLI(t, admin, r.who, "SELECT * FROM backends"); err == nil || !strings.Contains(out, r.want) {
+			t.Errorf("login as %s: %q, %v; want %s", r.who.Name, out, err, r.want)
+		}
+	}
+
+	out, err = pyMySQL(t, admin, adminUser, `
+c = connect(autocommit=None)
+print(c.server_version)
+cur = c.cursor()
+cur.execute("SELECT * FROM backends")
+print([d[0] for d in cur.description], [(type(r[0]).__name__, r[2], r[4], r[5]) for r in cur.fetchall()])
+for command in (lambda: cur.execute("SELECT 1"), c.ping, lambda: c.select_db("x")):
+    try:
+        command()
+    except pymysql.MySQLError as e:
+        print(e.args[0], "help" in e.args[1], "COM_QUERY" in e.args[1])
+assert cur.execute("SELECT * FROM help") == 2
+c.close()
+try:
+    os.environ["DB_PASSWORD"] = ""
+    connect(autocommit=None)
+except pymysql.MySQLError as e:
+    print(e.args)
+`)
+	if want := "5.0.99-agent-admin\n" +
+		"['backend_ndx', 'address', 'state', 'type', 'uuid', 'connected_clients'] [('int', 'up', None, 1), ('int', 'unknown', None, 0)]\n" +
+		"1105 True False\n1105 False True\n1105 False True\n(1045, \"password doesn't match\")"; out != want || err != nil {
+		t.Errorf("PyMySQL: %q, %v; want %q", out, err, want)
+	}
+	held.mustAsk("SELECT 1", "1")
+}
+
+// A script of a user's own shares proxy.global with the proxy's script, and
+// takes servers out.
+func TestAdminScriptSetsStates(t *testing.T) {
+	p, admin := startAdmin(t, []string{bed.Primary.Addr, bed.Replicas[0].Addr},
+		"--admin-lua-script="+luaFile(t, "admin.lua"), "--proxy-lua-script="+luaFile(t, "admin_proxy.lua"))
+	a := connectAs(t, admin, adminUser, "")
+	a.mustRows("SHOW", "1 0 NULL,2 0 NULL")
+	s := openSession(t, p.addr)
+	s.mustAsk("SELECT @@server_id", "1")
+	a.mustRows("SHOW", "1 1 a client came from 127.0.0.1,2 0 a client came from 127.0.0.1")
+
+	// A state that a script sets does not count as a change: a server that went
+	// up long ago is woken by the next client. Waking is a change, so the second
+	// time the server stays down.
+	taken := func(server, other string) {
+		t.Helper()
+		eventually(t, 20*time.Second, "clients avoid server "+server, func() bool {
+			a.exec("SERVER " + server + " DOWN")
+			c := openSession(t, p.addr)
+			defer c.nc.Close()
+			return c.ask("SELECT @@server_id") == other
+		})
+	}
+	openSession(t, p.addr).mustAsk("SELECT @@server_id", "2")
+	taken("1", "2")                      // which would be the next one's
+	s.mustAsk("SELECT @@server_id", "1") // who is there stays
+	a.exec("SERVER 1 UP")
+	openSession(t, p.addr).mustAsk("SELECT @@server_id", "1") // two sessions there, and one with the other
+	taken("2", "1")
+	a.exec("SERVER 2 UNKNOWN")
+	a.mustRows("SHOW", "1 1 a client came from 127.0.0.1,2 0 a client came from 127.0.0.1")
+
+	// What the script does not answer, or fails at, ends the session after an ERR.
+	for _, statement := range []string{"SERVER 3 DOWN", "BREAK", "LOAD DATA"} {
+		c := openAdmin(t, admin)
+		c.start(statement)
+		payload := ""
+		c.attempt(func() { payload = string(c.packet()) })
+		if want := "\xff\x51\x04#07000need a resultset + proxy.PROXY_SEND_RESULT"; !strings.HasPrefix(payload, want) {
+			t.Errorf("%s: got %q, want %q and perhaps more", statement, payload, want)
+		}
+		if got := c.farewell(); got != "closed" {
+			t.Errorf("%s: behind the ERR came %q, want a close", statement, got)
+		}
+	}
+	p.mustLog(t, `\(critical\) .*\(read_query\) .*broken`)
+}
+
+func openAdmin(t *testing.T, addr string) *session {
+	t.Helper()
+	c, err := dialRaw(addr, &trace{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.nc.Close() })
+	s := &session{c, t}
+	if s.attempt(func() {
+		c.login(login{user: adminUser.Name, password: adminUser.Password, caps: capsBase &^ capConnectWithDB})
+	}) {
+		t.Fatalf("login at the admin port: %s", c.tr.last())
+	}
+	return s
+}
