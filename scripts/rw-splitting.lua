@@ -47,10 +47,10 @@ What to set: the table "settings" below.
 Limits
   - Each event thread of the proxy has connections of its own, so warm up more
     with more of them, or use --event-threads=1.
-  - When a login goes to a replica and turns out to be of a user who has never
-    come from that address and who has no idle connection with the primary, it is
-    refused with error 1040; the next 10 seconds' logins of that address go to
-    the primary. Set warm_up = false if nobody may ever see that.
+  - When a login goes to a replica and no connection with the primary is idle for
+    its user, the proxy opens one by asking the client once more. MySQL Proxy
+    0.8.5 cannot do that: there such a session gets error 1053 at its first
+    command. Set warm_up = false there if nobody may ever see that.
   - Sessions without a default database stay on the primary.
   - User variables and locks that a trigger sets are not seen.
   - How far a replica lags behind is not looked at; ro-balance.lua does that.
@@ -76,7 +76,6 @@ if not shared then
 		away = {},         -- user => number of sessions that read on a replica
 		claims = {},       -- user => number of logins on their way to a replica
 		seen = {}, addresses = 0, -- client address => { user => true }
-		not_before = {},   -- client address => time of the next login to a replica
 		turn = 0,
 		counts = { primary = 0, replica = 0 },
 	}
@@ -485,7 +484,7 @@ function connect_server()
 	if not primary then return end
 	local address = client_address()
 	local users = shared.seen[address]
-	if settings.warm_up and users and next(users) and os.time() >= (shared.not_before[address] or 0) then
+	if settings.warm_up and users and next(users) then
 		local n = replica_to_warm(users)
 		if n then
 			claimed = {}
@@ -498,6 +497,7 @@ function connect_server()
 			return
 		end
 	end
+	backend(primary).pool.min_idle_connections = 1 -- each user's last one stays, for its next login to a replica
 	if idle(primary, "") > 0 and attach(primary) then
 		local user = proxy.connection.server.username or ""
 		if not shared.reserved[connection_name()] and surplus(primary, user) >= 1 then
@@ -521,10 +521,7 @@ function read_auth()
 	if surplus(primary, user) >= 1 then
 		claimed = { [user] = true }
 		add(shared.claims, user, 1)
-		return
 	end
-	shared.not_before[client_address()] = os.time() + 10
-	return answer(1040, "08004", "no connection with the primary for a new user now, please connect again")
 end
 
 function read_auth_result(auth)
@@ -535,17 +532,21 @@ function read_auth_result(auth)
 		unclaim()
 		proxy.connection.backend_ndx = 0
 		if not adopt() then
+			-- None is idle, so the proxy opens one: it asks the client once more,
+			-- and this function is called again with the OK to that.
+			born = "primary"
 			refused = "no connection with the primary is idle, please connect again"
-			return answer(1040, "08004", refused)
+			proxy.connection.backend_ndx = primary
+			return
 		end
 		synced = false
 	end
-	ready = true
+	refused, ready = nil, true
 	local address = client_address()
 	if not shared.seen[address] then
 		shared.addresses = shared.addresses + 1
 		if shared.addresses > 1000 then
-			shared.seen, shared.not_before, shared.addresses = {}, {}, 1
+			shared.seen, shared.addresses = {}, 1
 		end
 		shared.seen[address] = {}
 	end
@@ -679,7 +680,10 @@ end
 
 function read_query(packet)
 	local command = packet:byte()
-	if refused then return lost() end
+	if refused and command ~= QUIT then -- the client could not be asked
+		if not adopt() then return lost() end
+		refused, ready, synced = nil, true, false
+	end
 	if command == QUIT then
 		proxy.response = { type = proxy.MYSQLD_PACKET_OK }
 		busy = false

@@ -21,8 +21,9 @@ import (
 type demo struct {
 	set       settings
 	proxyPath string
-	direct    bool // no proxy: the samples go to the primary
-	port      int  // where the proxy listens, or the next free one
+	script    string // the proxy's Lua script, or none
+	direct    bool   // no proxy: the samples go to the primary
+	port      int    // where the proxy listens, or the next free one
 	out       io.Writer
 
 	bed   *testbed
@@ -38,6 +39,7 @@ func demoCommand(args []string) error {
 	f := flag.NewFlagSet("testbed demo", flag.ContinueOnError)
 	d.set.flags(f)
 	f.StringVar(&d.proxyPath, "proxy", beside, "`PATH` of the proxy")
+	f.StringVar(&d.script, "script", "", "the proxy runs this Lua `SCRIPT`, which reads from the replicas")
 	f.BoolVar(&d.direct, "direct", false, "start no proxy, send the samples to the primary")
 	f.IntVar(&d.port, "port", 4040, "the proxy listens on this `PORT`, or the next free one")
 	if err := parse(f, args); err != nil {
@@ -162,6 +164,14 @@ func (d *demo) startProxy(ctx context.Context) error {
 	}
 	for _, s := range d.bed.servers[1:] {
 		args = append(args, "--proxy-read-only-backend-addresses="+s.state().Addr)
+	}
+	if d.script != "" {
+		script, err := filepath.Abs(d.script)
+		if err != nil {
+			return err
+		}
+		// One loop, one pool of connections: a few logins fill it.
+		args = append(args, "--proxy-lua-script="+script, "--event-threads=1")
 	}
 	p := &proxyProcess{
 		cmd:  exec.Command(d.proxyPath, args...),

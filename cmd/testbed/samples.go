@@ -30,6 +30,11 @@ func (d *demo) open() (*sql.DB, error) {
 
 // samples sends statements, shows who answered, and fails on a wrong answer.
 func (d *demo) samples(ctx context.Context) error {
+	if d.script != "" {
+		if err := d.warm(ctx); err != nil {
+			return err
+		}
+	}
 	const read = "SELECT @@server_id AS server_id, @@port AS port, COUNT(*) AS items, SUM(price) AS value FROM items"
 	shown, err := d.client(ctx, read)
 	if err != nil {
@@ -54,6 +59,30 @@ func (d *demo) samples(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(d.out, "\nConnect:\n  mariadb %s %s\n", strings.Join(d.clientArgs(), " "), databaseName)
+	return nil
+}
+
+// warmLogins is how many logins of a client fill the proxy's pool.
+const warmLogins = 10
+
+// warm lets clients come and go: the proxy's connections with the replicas come
+// from clients' logins.
+func (d *demo) warm(ctx context.Context) error {
+	fmt.Fprintf(d.out, "Logging in %d times, which opens the proxy's connections with the replicas ...\n", 2*warmLogins)
+	for range warmLogins {
+		if _, err := d.client(ctx, "DO 0"); err != nil {
+			return err
+		}
+		db, err := d.open()
+		if err != nil {
+			return err
+		}
+		err = db.PingContext(ctx)
+		db.Close()
+		if err != nil {
+			return fmt.Errorf("log in: %w", err)
+		}
+	}
 	return nil
 }
 
