@@ -53,8 +53,8 @@ func SendPacket(seq byte, payload []byte) Step {
 // as the kernel lets it.
 func SendSlowly(b []byte, n int) Step {
 	return Step{fmt.Sprintf("send %d bytes by %d", len(b), n), func(c *Conn) error {
-		for ; len(b) > 0; b = b[min(n, len(b)):] {
-			if _, err := c.Write(b[:min(n, len(b))]); err != nil {
+		for rest := b; len(rest) > 0; rest = rest[min(n, len(rest)):] {
+			if _, err := c.Write(rest[:min(n, len(rest))]); err != nil {
 				return err
 			}
 		}
