@@ -245,14 +245,19 @@ func (x *scripted) ask(s *server, g *packet.Greeting) {
 	c.release()
 }
 
-// wants tells whether the script, having let go of the session that has just
-// logged in, has named a backend that none is idle with, and the client can be
-// asked once more: for a new session with that one. Clients follow one
-// AuthSwitch and not a second.
-func (x *scripted) wants() *Backend {
+// wants tells whether the script, having let go of s, which has just logged in,
+// has named a backend for a new session, and the client can be asked once more
+// for it. As in connect_server, an idle session that was attached goes back
+// unless the script returned IGNORE_RESULT. Clients follow one AuthSwitch and
+// not a second.
+func (x *scripted) wants(s *server, v hook.Verdict) *Backend {
 	list := x.c.loop.engine.backends.list
-	if x.c.server != nil || x.chosen < 1 || x.chosen > len(list) || x.kind != loginFresh || x.switched || x.raw == nil ||
-		x.who.caps&packet.CapPluginAuth == 0 || list[x.chosen-1].State() == BackendDown {
+	switch at := x.c.server; {
+	case at == s, at != nil && v.Action == hook.IgnoreResult, v.Action == hook.SendResult:
+		return nil
+	case x.chosen < 1 || x.chosen > len(list) || list[x.chosen-1].State() == BackendDown:
+		return nil
+	case x.kind != loginFresh || x.switched || x.raw == nil || x.who.caps&packet.CapPluginAuth == 0:
 		return nil
 	}
 	return list[x.chosen-1]
@@ -323,7 +328,10 @@ func (x *scripted) loginData(s *server, p []byte) (used int) {
 			v = x.script.ReadAuthResult(pkt.Payload())
 		}
 		refused := done && s.resp.Failed()
-		if b := x.wants(); b != nil && done && !refused && v.Action != hook.SendResult {
+		if b := x.wants(s, v); b != nil && done && !refused {
+			if c.server != nil {
+				x.part()
+			}
 			x.kind = loginAgain // the client hears the new one's word in place of this
 			b.clients.Add(1)
 			c.dial(b)

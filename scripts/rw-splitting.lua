@@ -528,18 +528,20 @@ function read_auth_result(auth)
 	if auth.packet:byte() ~= 0 then return end
 	-- OK, affected rows, insert id (both 0 here), status: bit 1 is autocommit
 	auto_commit = (auth.packet:byte(4) or 2) % 4 >= 2
+	local decision
 	if born == "replica" then
 		unclaim()
 		proxy.connection.backend_ndx = 0
-		if not adopt() then
-			-- None is idle, so the proxy opens one: it asks the client once more,
+		if adopt() then
+			synced, decision = false, proxy.PROXY_IGNORE_RESULT -- keep it
+		else
+			-- None is free, so the proxy opens one: it asks the client once more,
 			-- and this function is called again with the OK to that.
 			born = "primary"
 			refused = "no connection with the primary is idle, please connect again"
 			proxy.connection.backend_ndx = primary
 			return
 		end
-		synced = false
 	end
 	refused, ready = nil, true
 	local address = client_address()
@@ -551,6 +553,7 @@ function read_auth_result(auth)
 		shared.seen[address] = {}
 	end
 	shared.seen[address][proxy.connection.client.username] = true
+	return decision
 end
 
 ----------------------------------------------------------------------------

@@ -61,40 +61,35 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	p.warm(t, bed.Users.Empty, "test")
-	ids := map[string]bool{}
-	for i := range 20 {
+	known := map[string]bool{}
+	fresh := 0
+	const logins = 20
+	for i := range 2 * logins {
 		s := connect(t, p.addr, []user{bed.Users.App, bed.Users.Empty}[i%2], "test")
-		ids[s.value("SELECT CONNECTION_ID()")] = true
+		id := s.value("SELECT CONNECTION_ID()")
+		if i >= logins && !known[id] { // by then the replicas have what they need
+			fresh++
+		}
+		known[id] = true
 		s.close()
 		p.settled(t, 0)
 	}
-	if len(ids) > 6 {
-		t.Errorf("20 sessions had %d connections with the primary, want them to be used again", len(ids))
+	if fresh > 2 {
+		t.Errorf("%d of the last %d sessions had a new connection with the primary, want idle ones to be used again", fresh, logins)
 	}
 }
 
-// The first login of a user for whom there is nothing at the time is refused,
-// at most once, and only where the header of the script says so.
+// A user for whom there is nothing idle when its login goes to a replica is not
+// turned away: the proxy opens a connection with the primary besides.
 func TestANewUserWhileReplicasAreWarmed(t *testing.T) {
 	p := split(t)
 	s := connect(t, p.addr, bed.Users.App, "test")
 	s.close()
 	p.settled(t, 0)
-	refused := 0
 	for range 3 {
-		n, err := tryConnect(t, p.addr, bed.Users.Empty, "test")
-		if err != nil {
-			if !strings.Contains(err.Error(), "1040") {
-				t.Errorf("a new user: %v, want error 1040", err)
-			}
-			refused++
-			continue
-		}
+		n := connect(t, p.addr, bed.Users.Empty, "test")
 		n.exec("INSERT INTO own (client, v) VALUES (8401, 1)")
 		n.close()
-	}
-	if refused != 1 {
-		t.Errorf("%d logins were refused, want the first", refused)
 	}
 	off := start(t, setup{script: "rw-splitting.lua", change: []string{"warm_up = true", "warm_up = false"},
 		backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs(), args: []string{"--event-threads=1"}})
