@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -60,6 +61,11 @@ func (w *worker) run() error {
 	if len(config.Listen) > 0 || config.Admin != nil {
 		// More threads than loops only wake up to find nothing to do.
 		runtime.GOMAXPROCS(config.Loops)
+		if config.Scripts != nil && os.Getenv("GOGC") == "" {
+			// Lua makes much garbage on a small heap: collecting it a quarter as
+			// often saves up to a quarter of a script's cost for some 30 MB.
+			debug.SetGCPercent(400)
+		}
 		e, err := engine.New(config)
 		if err != nil {
 			return fmt.Errorf("applying config of plugin proxy failed: %w%s", err, bindHint(err))
