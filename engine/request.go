@@ -29,6 +29,7 @@ type command struct {
 	upload   bool   // a file is uploaded to nobody: the script asked for it
 
 	uploading bool // the server has asked for a file, and the query is not over
+	asked     byte // sequence id of that
 	early     bool // the query is over before the client has sent its file
 	release   bool // the script has let go of the server session while uploading
 

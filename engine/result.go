@@ -116,7 +116,7 @@ func (x *scripted) asked(s *server) {
 	c := x.c
 	in := x.cmd.in
 	x.cmd.in = nil
-	x.cmd.uploading = x.cmd.running
+	x.cmd.uploading, x.cmd.asked = x.cmd.running, s.resp.Seq()
 	relayed := x.cmd.fate != fateSwallow
 	if in != nil {
 		collected := x.cmd.fate == fateCollect
@@ -268,7 +268,7 @@ func (x *scripted) errSeq() (seq byte, ok bool) {
 		return 0, false
 	case x.c.state == clientInfile && (x.cmd.early || s.queue.empty()):
 		return 0, false // it has heard the end already
-	case x.c.state == clientInfile && x.c.req.Seq() != x.cmd.seq: // a part of the file has come
+	case x.cmd.uploading && s.resp.Seq() == x.cmd.asked && x.c.req.Seq() != x.cmd.seq: // of the file has come
 		return x.c.req.Seq() + 1, true
 	}
 	return s.resp.Seq() + x.cmd.shift + 1, true
