@@ -36,7 +36,7 @@ lint: ## formatting, go vet, staticcheck
 fuzz: ## every fuzz target for FUZZTIME (10m) each
 	@for p in $$($(GO) list ./...); do list=$$($(GO) test -list '^Fuzz' $$p) || exit 1; \
 	for f in $$(grep '^Fuzz' <<<"$$list"); do echo "== $$p $$f"; \
-	$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+	$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$p || exit 1; done; done
 
 bench: deps build ## compare the proxy with a direct connection and with others
 	$(GO) run ./bench/compare

@@ -3,15 +3,15 @@ module mysqlproxy
 go 1.26
 
 require (
-	filippo.io/edwards25519 v1.1.0 // indirect
-	github.com/go-sql-driver/mysql v1.9.3 // indirect
-	github.com/panjf2000/ants/v2 v2.12.1 // indirect
-	github.com/panjf2000/gnet/v2 v2.10.0 // indirect
-	github.com/valyala/bytebufferpool v1.0.0 // indirect
-	github.com/yuin/gopher-lua v1.1.2 // indirect
+	filippo.io/edwards25519 v1.1.0
+	github.com/go-sql-driver/mysql v1.9.3
+	github.com/panjf2000/gnet/v2 v2.10.0
+	github.com/yuin/gopher-lua v1.1.2
+	golang.org/x/sys v0.30.0
+)
+
+require (
 	go.uber.org/multierr v1.11.0 // indirect
 	go.uber.org/zap v1.28.0 // indirect
-	golang.org/x/sync v0.11.0 // indirect
-	golang.org/x/sys v0.30.0 // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
 )
