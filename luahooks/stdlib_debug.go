@@ -18,7 +18,7 @@ func (s *stdlib) openDebug(l *lua.LState) {
 		"getlocal": debugGetLocal,
 		"getmetatable": func(l *lua.LState) int {
 			v := checkAny(l, 1)
-			meta := lua.LValue(lua.LNil)
+			var meta lua.LValue
 			switch v := v.(type) {
 			case *lua.LTable:
 				meta = v.Metatable

@@ -129,9 +129,7 @@ func argumentInC(l *lua.LState, message string, at int) string {
 	if open := strings.Index(message[at:], " ("); open >= 0 {
 		why = strings.TrimSuffix(message[at+open+2:], ")")
 	}
-	if strings.HasPrefix(why, "anonymous) (") { // the function's name
-		why = why[len("anonymous) ("):]
-	}
+	why = strings.TrimPrefix(why, "anonymous) (") // the function's name
 	if n >= l.GetTop() { // the message is on the stack as well
 		why = strings.Replace(why, ", got nil", ", got no value", 1)
 	}
