@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	. "mysqlproxy/engine/enginetest"
+	"mysqlproxy/engine/hook"
 	"mysqlproxy/packet"
 )
 
@@ -89,6 +90,32 @@ func TestEveryReasonIsReached(t *testing.T) {
 		},
 		ReasonShutdownForced: func(w *world) talk {
 			return talk{impatient, steps(Admit(Caps), ExpectPacket(0, query), w.shutdown(), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Drain())}
+		},
+		ReasonScript: func(*world) talk {
+			return talk{with(&hooks{connect: func(hook.Session) hook.Verdict { return sendResult(denied) }}), nil, steps(Drain())}
+		},
+		ReasonNoServer: func(*world) talk {
+			h := &hooks{query: func(s hook.Session, _ []byte) hook.Verdict { s.SetBackend(0); return hook.Verdict{} }}
+			return talk{with(h), steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Drain())}
+		},
+		ReasonPoolLogin: func(w *world) talk {
+			second := Do("come as another, with the session that the first has left", func(*Conn) error {
+				c, err := Dial(w.front(), "another client")
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				return c.Run(greeted, SendPacket(1, other.Append(nil, Caps)), ExpectERR(2, 1045, "28000", poolFailed), ExpectEnd())
+			})
+			return talk{func(c *Config) { with(pooling())(c); noChangeUser(c) }, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), second, untilEnded(w), Fin())}
+		},
+		ReasonCommandTooLarge: func(*world) talk {
+			var huge []byte // the end of it does not come
+			for i := range byte(4) {
+				huge = append(packet.AppendHeader(huge, packet.MaxPayload, i), make([]byte, packet.MaxPayload)...)
+			}
+			return talk{with(&hooks{query: passQuery}), steps(Admit(Caps), ExpectEnd()),
+				steps(Enter(Caps), Send(huge), ExpectERR(4, 1153, "08S01", "(proxy) a command of more than 64 MiB cannot be given to a script"), ExpectEnd())}
 		},
 		ReasonInternal: func(w *world) talk {
 			w.panics = true

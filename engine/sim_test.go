@@ -279,21 +279,7 @@ func simClient(c *Conn, rng *rand.Rand, caps packet.Capability) error {
 // arrives is right and in order. ENGINE_SIM is how long it takes (2s), and
 // ENGINE_SIM_SEED repeats what a failure has printed.
 func TestSimulation(t *testing.T) {
-	lasts, seed := 2*time.Second, rand.Uint64()
-	if s := os.Getenv("ENGINE_SIM"); s != "" {
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lasts = d
-	}
-	if s := os.Getenv("ENGINE_SIM_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seed = n
-	}
+	lasts, seed := simSettings(t)
 	for _, tc := range []struct {
 		name  string
 		wires bool
@@ -377,4 +363,24 @@ func TestSimulation(t *testing.T) {
 			t.Logf("%d sessions", sessions.Load())
 		})
 	}
+}
+
+// simSettings are how long a simulation takes and what it starts from.
+func simSettings(t *testing.T) (lasts time.Duration, seed uint64) {
+	lasts, seed = 2*time.Second, rand.Uint64()
+	if s := os.Getenv("ENGINE_SIM"); s != "" {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lasts = d
+	}
+	if s := os.Getenv("ENGINE_SIM_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed = n
+	}
+	return lasts, seed
 }
