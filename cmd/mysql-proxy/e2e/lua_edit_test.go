@@ -11,8 +11,11 @@ import (
 	"time"
 )
 
-// failedToLoad is the first packet for a client whose script does not load.
-const failedToLoad = "\x44\x00\x00\x00\xff\x51\x04#07000MySQL Proxy Lua script failed to load. Check the error log."
+// What clients get first whose script does not load, or whose main chunk fails.
+const (
+	failedToLoad    = "\x44\x00\x00\x00\xff\x51\x04#07000MySQL Proxy Lua script failed to load. Check the error log."
+	failedToExecute = "\x47\x00\x00\x00\xff\x51\x04#07000MySQL Proxy Lua script failed to execute. Check the error log."
+)
 
 // A script that is edited while it runs is for new clients; those who are there
 // keep what they have, and nobody is cut off.
@@ -89,6 +92,10 @@ func TestLuaScriptIsEditedUnderLoad(t *testing.T) {
 	if p.logLines(`\(critical\) .*version\.lua.*:15: `) == 0 {
 		t.Error("no line of the log tells of the error in line 15")
 	}
+	writeScript(t, path, luaText(t, "version.lua", `"one"`, `"three" .. nil`))
+	mustReadAll(t, p.addr, failedToExecute)
+	p.mustLog(t, `\(critical\) .*version\.lua.*:3: attempt to concatenate a nil value`)
+	loaded()
 	writeScript(t, path, luaText(t, "version.lua", `"one"`, `"three"`))
 	newSession("three")
 	broken.Store(false)

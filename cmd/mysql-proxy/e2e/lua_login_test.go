@@ -93,13 +93,19 @@ func TestLuaWhatLoginsShow(t *testing.T) {
 	// A server behind a unix socket.
 	u := startLua(t, "logins.lua", []string{bed.Primary.Socket}, "--event-threads=1")
 	d := openSession(t, u.addr)
-	d.mustAsk("SOCKET", fmt.Sprintf("%s %s nil 1", bed.Primary.Socket, bed.Primary.Socket))
+	d.mustAsk("SOCKET", bed.Primary.Socket+" true nil 1")
 }
 
 // Connections that scripts give back and take again.
 func TestLuaPool(t *testing.T) {
 	p, control := loginScript(t)
-	control.mustAsk("IDLE", "0 0 1")
+	// idle: those of the user, those of anybody; and the clients that have one. The
+	// proxy hears of a close in its own time.
+	idle := func(want string) {
+		t.Helper()
+		eventually(t, 20*time.Second, "idle connections: "+want, func() bool { return control.ask("IDLE") == want })
+	}
+	idle("0 0 1")
 	control.mustAsk("NEXT give the connection back", "OK")
 	s := openSession(t, p.addr)
 	s.mustAsk("IDLE", "1 1 1")
@@ -109,7 +115,7 @@ func TestLuaPool(t *testing.T) {
 	id := s.ask("SELECT CONNECTION_ID()")
 	s.mustAsk("RELEASE", "nil 0")
 	s.mustAsk("RELEASE", "nil 0")
-	control.mustAsk("IDLE", "1 1 1")
+	idle("1 1 1")
 	s.nc.Close()
 
 	// The next login takes it over: the server is told by COM_CHANGE_USER.
@@ -126,7 +132,7 @@ func TestLuaPool(t *testing.T) {
 	if got := fresh.ask("SELECT CONNECTION_ID()"); got == id {
 		t.Error("without PROXY_IGNORE_RESULT the pooled connection was used")
 	}
-	control.mustAsk("IDLE", "1 1 2")
+	idle("1 1 2")
 	fresh.nc.Close()
 
 	// Another one's password does not open it, and nothing of it is left for the next.
@@ -134,7 +140,7 @@ func TestLuaPool(t *testing.T) {
 	if _, err := trySession(t, p.addr, user{Name: bed.Users.App.Name, Password: "wrong"}); err == nil || !strings.Contains(err.Error(), "Access denied") {
 		t.Errorf("a pooled connection for a wrong password: %v, want the server to refuse", err)
 	}
-	control.mustAsk("IDLE", "0 0 1")
+	idle("0 0 1")
 
 	// An idle connection that the server closes is not lent any more.
 	control.mustAsk("NEXT give the connection back", "OK")
@@ -143,7 +149,7 @@ func TestLuaPool(t *testing.T) {
 	id = s.ask("SELECT CONNECTION_ID()")
 	s.mustAsk("RELEASE", "nil 0")
 	mustExec(t, "KILL "+id)
-	eventually(t, 20*time.Second, "the killed connection has left the pool", func() bool { return control.ask("IDLE") == "0 0 1" })
+	idle("0 0 1")
 }
 
 // disconnect_client is called once for each session, however it ends.

@@ -119,7 +119,7 @@ function read_query(packet)
 		return row(table.concat({ s.dst.name, s.src.address, s.username, s.default_db, s.thread_id, proxy.connection.backend_ndx }, " "))
 	elseif text == "SOCKET" then
 		local a = proxy.connection.server.dst
-		return row(a.name .. " " .. a.address .. " " .. tostring(a.port) .. " " .. a.type)
+		return row(a.name .. " " .. tostring(a.address == a.name) .. " " .. tostring(a.port) .. " " .. a.type)
 	end
 end
 
