@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"strconv"
+	"time"
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
@@ -58,7 +59,8 @@ type scripted struct {
 	cmd command
 
 	waiting  []byte        // a command that waits for a pooled session, see wait.go
-	patience reactor.Timer // when it has waited long enough
+	since    time.Duration // when it began to wait, on the loop's clock
+	patience reactor.Timer // when it looks again
 }
 
 func newScripted(c *client, scripts hook.Scripts) *scripted {

@@ -279,7 +279,11 @@ func modelClient(c *Conn, rng *rand.Rand, user, mine string) error {
 		}
 	}
 	if rng.IntN(2) == 0 {
-		return c.Run(SendPacket(0, []byte{byte(packet.ComQuit)}), ExpectPacket(1, OK(0)))
+		err := c.Run(SendPacket(0, []byte{byte(packet.ComQuit)}), ExpectPacket(1, OK(0)))
+		if isEnd(err) {
+			err = errCut // the server has gone first
+		}
+		return err
 	}
 	return nil
 }
@@ -389,6 +393,9 @@ func TestSimulationWithScript(t *testing.T) {
 
 // isEnd tells whether err is that of a peer that has gone.
 func isEnd(err error) bool {
+	if err == nil {
+		return false
+	}
 	text := err.Error()
 	for _, s := range []string{"EOF", "reset by peer", "broken pipe", "closed network"} {
 		if strings.Contains(text, s) {

@@ -17,6 +17,10 @@ import (
 // poolWait is how long a command waits. Then the script is asked all the same.
 const poolWait = 10 * time.Second
 
+// poolLook is how often one that waits looks whether there is still hope: the
+// sessions that it hopes for may end, or become another user's.
+const poolLook = 250 * time.Millisecond
+
 // lacks tells whether x has no connection, could take none from a read/write
 // backend now, and can hope for one because another session of its user has one
 // in use.
@@ -55,7 +59,8 @@ func (x *scripted) wait(cmd []byte) {
 	x.c.enter(clientBusy)
 	x.waiting = bytes.Clone(cmd)
 	x.patience.Owner, x.patience.Conn = x, x.c.conn
-	x.c.loop.Arm(&x.patience, poolWait)
+	x.since = x.c.loop.Now()
+	x.c.loop.Arm(&x.patience, poolLook)
 	x.c.loop.waiting = append(x.c.loop.waiting, x)
 }
 
@@ -71,8 +76,13 @@ func (l *loop) served(s *server) {
 	}
 }
 
-// Expired ends the wait.
+// Expired ends the wait if it has been long enough or is in vain.
 func (x *scripted) Expired(*reactor.Timer) {
+	l := x.c.loop
+	if l.Now()-x.since < poolWait && x.lacks() {
+		l.Arm(&x.patience, poolLook)
+		return
+	}
 	x.unwait()
 	x.resume(true)
 }
