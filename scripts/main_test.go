@@ -203,7 +203,21 @@ func connect(t *testing.T, addr string, u user, dbname string) *session {
 }
 
 func tryConnect(t *testing.T, addr string, u user, dbname string) (*session, error) {
-	db, err := sql.Open("mysql", dsn(addr, u, dbname))
+	return open(t, dsn(addr, u, dbname))
+}
+
+// connectRoot opens a session of root, which may write to replicas.
+func connectRoot(t *testing.T, on server) *session {
+	t.Helper()
+	s, err := open(t, bed.Users.Root.Name+"@unix("+on.Socket+")/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func open(t *testing.T, dsn string) (*session, error) {
+	db, err := sql.Open("mysql", dsn)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package scripts
 
 import (
-	"database/sql"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -74,24 +73,9 @@ func TestBalanceByLag(t *testing.T) {
 	}
 
 	// One that does not replicate any more is left by new clients.
-	root, err := sql.Open("mysql", bed.Users.Root.Name+"@unix("+bed.Replicas[0].Socket+")/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if _, err := root.Exec("STOP SLAVE"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		again, err := sql.Open("mysql", bed.Users.Root.Name+"@unix("+bed.Replicas[0].Socket+")/")
-		if err == nil {
-			_, err = again.Exec("START SLAVE")
-			again.Close()
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
+	root := connectRoot(t, bed.Replicas[0])
+	root.exec("STOP SLAVE")
+	defer root.exec("START SLAVE")
 	eventually(t, 20*time.Second, "it is known that a replica has stopped", func() bool {
 		ask()
 		rows, err := s.all("SELECT * FROM balance.replicas")
@@ -111,19 +95,9 @@ func TestBalanceByLag(t *testing.T) {
 func TestBalancePassesOverAStoppedReplica(t *testing.T) {
 	p := start(t, setup{script: "ro-balance.lua", change: []string{"check_interval = 2", "check_interval = 3600"},
 		backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs()})
-	root, err := sql.Open("mysql", bed.Users.Root.Name+"@unix("+bed.Replicas[1].Socket+")/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if _, err := root.Exec("STOP SLAVE"); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if _, err := root.Exec("START SLAVE"); err != nil {
-			t.Error(err)
-		}
-	}()
+	root := connectRoot(t, bed.Replicas[1])
+	root.exec("STOP SLAVE")
+	defer root.exec("START SLAVE")
 	for range 2 { // each replica is asked once
 		s := connect(t, p.addr, bed.Users.App, "test")
 		s.value("SELECT 1")

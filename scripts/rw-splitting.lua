@@ -33,24 +33,27 @@ How the connections come about
   The proxy knows no passwords: each connection with a server was opened by the
   login of a client. A session owns one with the primary from its login to its
   end, so that it can never be without. Connections with replicas come from
-  logins as well: when a client leaves, its connection with the primary stays
-  idle, and a later login of the same user goes to a replica that has too few
-  idle ones while the session takes over that idle one. So replicas are used once
-  some clients have come and gone. To have that at once, log in a few times after
-  the start of the proxy, with the user, the character set and the driver of the
-  application:
-
-    for i in $(seq 20); do mysql -h 127.0.0.1 -P 4040 -u app -p"$PW" -e 'DO 0' shop; done
+  logins as well: where a replica has too few idle ones for the users that come
+  from a client's address, the next login from there goes to the replica first
+  and leaves that connection to the pool. Then the session takes an idle
+  connection with the primary that a client has left, or the proxy opens one: it
+  asks the client for its answer once more (an AuthSwitch).
+  So replicas are used once the first client has come and gone. To have that at
+  once, let the application open and close a connection a few times after the
+  start of the proxy; it has to be the application's own driver, user and
+  character set, for a connection serves only clients with the same.
 
 What to set: the table "settings" below.
 
 Limits
   - Each event thread of the proxy has connections of its own, so warm up more
     with more of them, or use --event-threads=1.
-  - When a login goes to a replica and no connection with the primary is idle for
-    its user, the proxy opens one by asking the client once more. MySQL Proxy
-    0.8.5 cannot do that: there such a session gets error 1053 at its first
-    command. Set warm_up = false there if nobody may ever see that.
+  - A login that goes to a replica first is refused if the replica refuses it, so
+    users have to be the same on all servers; else set warm_up = false.
+  - Where a client cannot be asked once more (MySQL Proxy 0.8.5, drivers without
+    plugins), logins go to replicas only if a connection with the primary is idle
+    for each user known from the client's address. One of a user who has none
+    waits for one; on 0.8.5 it gets error 1053 at its first command.
   - Sessions without a default database stay on the primary.
   - User variables and locks that a trigger sets are not seen.
   - How far a replica lags behind is not looked at; ro-balance.lua does that.
@@ -76,6 +79,7 @@ if not shared then
 		away = {},         -- user => number of sessions that read on a replica
 		claims = {},       -- user => number of logins on their way to a replica
 		seen = {}, addresses = 0, -- client address => { user => true }
+		asks = {},         -- client address => whether its clients can be asked once more
 		turn = 0,
 		counts = { primary = 0, replica = 0 },
 	}
@@ -110,10 +114,22 @@ local todo = {}            -- commands to queue one after the other
 local plan                 -- the read to go on with
 
 ----------------------------------------------------------------------------
--- Classification: which words a statement has. The lists are strings because
--- the script runs once for each connection.
+-- Classification: which words a statement has. The script runs once for each
+-- connection, so the sets of words are made once and shared.
 
-local FUNCTIONS = " ABS ACOS ADDDATE ADDTIME AES_DECRYPT AES_ENCRYPT AGAINST ALL AND ANY ANY_VALUE AS ASCII ASIN ATAN ATAN2 AVG " ..
+shared.sets = shared.sets or {} -- list of words => { word => true }
+
+local function set(words)
+	local s = shared.sets[words]
+	if not s then
+		s = {}
+		for word in string.gmatch(words, "%S+") do s[word] = true end
+		shared.sets[words] = s
+	end
+	return s
+end
+
+local FUNCTIONS = set("ABS ACOS ADDDATE ADDTIME AES_DECRYPT AES_ENCRYPT AGAINST ALL AND ANY ANY_VALUE AS ASCII ASIN ATAN ATAN2 AVG " ..
 	"BENCHMARK BETWEEN BIN BINARY BIN_TO_UUID BIT_AND BIT_COUNT BIT_LENGTH BIT_OR BIT_XOR BY CASE CAST CEIL CEILING CHAR CHARACTER_LENGTH CHARSET " ..
 	"CHAR_LENGTH COALESCE COERCIBILITY COLLATION COMPRESS CONCAT CONCAT_WS CONV CONVERT CONVERT_TZ COS COT COUNT CRC32 CUME_DIST CURDATE " ..
 	"CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER CURTIME DATABASE DATE DATEDIFF DATETIME DATE_ADD DATE_FORMAT DATE_SUB DAY DAYNAME " ..
@@ -131,58 +147,72 @@ local FUNCTIONS = " ABS ACOS ADDDATE ADDTIME AES_DECRYPT AES_ENCRYPT AGAINST ALL
 	"STR_TO_DATE SUBDATE SUBSTR SUBSTRING SUBSTRING_INDEX SUBTIME SUM SYSDATE SYSTEM_USER TABLE TAN THEN TIME TIMEDIFF TIMESTAMP TIMESTAMPADD " ..
 	"TIMESTAMPDIFF TIME_FORMAT TIME_TO_SEC TO_BASE64 TO_CHAR TO_DAYS TO_SECONDS TRIM TRUNCATE UCASE UNCOMPRESS UNCOMPRESSED_LENGTH UNHEX UNION " ..
 	"UNIX_TIMESTAMP UPDATEXML UPPER USER USING UTC_DATE UTC_TIME UTC_TIMESTAMP UUID UUID_TO_BIN VALUE VALUES VARCHAR VARIANCE VAR_POP VAR_SAMP VERSION " ..
-	"WEEK WEEKDAY WEEKOFYEAR WEIGHT_STRING WHEN WHERE XOR YEAR YEARWEEK "
+	"WEEK WEEKDAY WEEKOFYEAR WEIGHT_STRING WHEN WHERE XOR YEAR YEARWEEK ")
 
 -- Functions that leave nothing behind, but whose answer is the primary's.
-local PRIMARY_ONLY = " CONNECTION_ID IS_FREE_LOCK IS_USED_LOCK RELEASE_LOCK RELEASE_ALL_LOCKS MASTER_POS_WAIT SOURCE_POS_WAIT MASTER_GTID_WAIT " ..
-	"WAIT_FOR_EXECUTED_GTID_SET UUID_SHORT LOAD_FILE FOUND_ROWS ROW_COUNT LAST_INSERT_ID "
+local PRIMARY_ONLY = set("CONNECTION_ID IS_FREE_LOCK IS_USED_LOCK RELEASE_LOCK RELEASE_ALL_LOCKS MASTER_POS_WAIT SOURCE_POS_WAIT MASTER_GTID_WAIT " ..
+	"WAIT_FOR_EXECUTED_GTID_SET UUID_SHORT LOAD_FILE FOUND_ROWS ROW_COUNT LAST_INSERT_ID ")
 
 -- Words by which a read is none, or is not the same on every server.
-local NO_READ = " INTO LOCK SHARE UPDATE DELETE INSERT REPLACE PROCEDURE SQL_CALC_FOUND_ROWS INFORMATION_SCHEMA PERFORMANCE_SCHEMA ANALYZE " ..
+local no_read = "INTO LOCK SHARE UPDATE DELETE INSERT REPLACE PROCEDURE SQL_CALC_FOUND_ROWS INFORMATION_SCHEMA PERFORMANCE_SCHEMA ANALYZE " ..
 	"CONNECTION LAST_INSERT_ID FOUND_ROWS ROW_COUNT DIAGNOSTICS "
+local NO_READ = set(no_read)
 
-local READ_VERBS = " SELECT WITH VALUES TABLE DESC DESCRIBE EXPLAIN "
-local READ_SHOWS = " TABLES TABLE COLUMNS FIELDS CREATE INDEX INDEXES KEYS DATABASES SCHEMAS COLLATION CHARACTER CHARSET "
-local READ_VARIABLES = " SERVER_ID SERVER_UUID HOSTNAME PORT VERSION VERSION_COMMENT "
+-- Words that note_word has to see in any case.
+local TELLING = set(no_read .. "SELECT VALUES VALUE SET LOCAL EXPORT GET_LOCK NEXTVAL LASTVAL SETVAL")
+
+local read_verbs = "SELECT WITH VALUES TABLE DESC DESCRIBE EXPLAIN "
+local READ_VERBS = set(read_verbs)
+local READ_SHOWS = set("TABLES TABLE COLUMNS FIELDS CREATE INDEX INDEXES KEYS DATABASES SCHEMAS COLLATION CHARACTER CHARSET ")
+local READ_VARIABLES = set("SERVER_ID SERVER_UUID HOSTNAME PORT VERSION VERSION_COMMENT ")
 
 -- Statements that leave nothing on the connection but what its status tells.
-local PLAIN_VERBS = READ_VERBS .. "INSERT UPDATE DELETE REPLACE CREATE ALTER DROP RENAME TRUNCATE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE SHOW " ..
-	"ANALYZE CHECK OPTIMIZE REPAIR CHECKSUM GRANT REVOKE FLUSH KILL HELP DO UNLOCK CACHE PURGE STOP CHANGE LOAD "
-local DDL = " CREATE ALTER DROP RENAME TRUNCATE GRANT REVOKE ANALYZE CHECK OPTIMIZE REPAIR CHECKSUM CACHE "
-local NO_WRITES = READ_VERBS .. "SHOW SET USE BEGIN START ROLLBACK SAVEPOINT RELEASE LOCK UNLOCK HELP KILL FLUSH "
+local PLAIN_VERBS = set(read_verbs .. "INSERT UPDATE DELETE REPLACE CREATE ALTER DROP RENAME TRUNCATE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE SHOW " ..
+	"ANALYZE CHECK OPTIMIZE REPAIR CHECKSUM GRANT REVOKE FLUSH KILL HELP DO UNLOCK CACHE PURGE STOP CHANGE LOAD")
+local DDL = set("CREATE ALTER DROP RENAME TRUNCATE GRANT REVOKE ANALYZE CHECK OPTIMIZE REPAIR CHECKSUM CACHE ")
+local NO_WRITES = set(read_verbs .. "SHOW SET USE BEGIN START ROLLBACK SAVEPOINT RELEASE LOCK UNLOCK HELP KILL FLUSH")
 
-local SAFE_CHARSETS = " utf8 utf8mb3 utf8mb4 latin1 ascii binary "
+local SAFE_CHARSETS = set("utf8 utf8mb3 utf8mb4 latin1 ascii binary ")
 
 -- Longer statements are not looked at, in bytes.
 local LONGEST = 262144
 
-local function is_in(list, word)
-	return string.find(list, " " .. word .. " ", 1, true) ~= nil
+-- has_columns tells whether name( may be a table with its columns at this place
+-- of st.
+local function has_columns(st)
+	return not st.body and (st[1] == "INSERT" or st[1] == "REPLACE")
 end
 
 -- note_word has what one word of a statement tells.
 local function note_word(st, word, prev, call)
 	if prev == "." or prev == "@" then
-		if call and prev == "." and (st.body or not is_in(" INSERT REPLACE ", st[1] or "")) then
-			st.unknown = true -- a stored function
-		end
+		if call and prev == "." and not has_columns(st) then st.unknown = true end -- a stored function
 		return
 	end
-	if is_in(NO_READ, word) and not (call and is_in(" INSERT REPLACE ", word)) then st.no_read = true end
-	if is_in(" SELECT VALUES VALUE SET ", word) then st.body = true end
-	if word == "SELECT" then st.selects = true end
-	if word == "LAST_INSERT_ID" then st.insert_id = true end
-	if word == "LOCAL" then st.is_local = true end
-	if word == "LOCK" or word == "EXPORT" then st.locks = true end
-	if word == "FOUND_ROWS" or word == "ROW_COUNT" or word == "DIAGNOSTICS" then st.diagnostic = true end
-	if word == "GET_LOCK" then st.pin = "GET_LOCK" end
-	if is_in(" NEXTVAL LASTVAL SETVAL ", word) or word == "VALUE" and (prev == "NEXT" or prev == "PREVIOUS") then
-		st.pin = "sequence"
+	if TELLING[word] then
+		if NO_READ[word] and not (call and (word == "INSERT" or word == "REPLACE")) then st.no_read = true end
+		if word == "SELECT" or word == "VALUES" or word == "VALUE" or word == "SET" then
+			st.body = true
+			if word == "SELECT" then st.selects = true end
+			if word == "VALUE" and (prev == "NEXT" or prev == "PREVIOUS") then st.pin = "sequence" end
+		elseif word == "LAST_INSERT_ID" then
+			st.insert_id = true
+		elseif word == "FOUND_ROWS" or word == "ROW_COUNT" or word == "DIAGNOSTICS" then
+			st.diagnostic = true
+		elseif word == "LOCAL" then
+			st.is_local = true
+		elseif word == "LOCK" or word == "EXPORT" then
+			st.locks = true
+		elseif word == "GET_LOCK" then
+			st.pin = "GET_LOCK"
+		elseif word == "NEXTVAL" or word == "LASTVAL" or word == "SETVAL" then
+			st.pin = "sequence"
+		end
 	end
-	if not call or is_in(FUNCTIONS, word) then return end
-	if is_in(PRIMARY_ONLY, word) then
+	if not call or FUNCTIONS[word] then return end
+	if PRIMARY_ONLY[word] then
 		st.no_read = true
-	elseif st.body or not is_in(" INSERT REPLACE ", st[1] or "") then -- else a list of columns
+	elseif not has_columns(st) then
 		st.unknown = true
 	end
 end
@@ -191,9 +221,9 @@ end
 local function note_variable(st, name)
 	name = string.upper(name)
 	name = string.match(name, "^GLOBAL%.(.+)") or string.match(name, "^SESSION%.(.+)") or string.match(name, "^LOCAL%.(.+)") or name
-	if not is_in(READ_VARIABLES, name) then st.no_read = true end
-	if is_in(" WARNING_COUNT ERROR_COUNT ", name) then st.diagnostic = true end
-	if is_in(" IDENTITY LAST_INSERT_ID INSERT_ID ", name) then st.insert_id = true end
+	if not READ_VARIABLES[name] then st.no_read = true end
+	if name == "WARNING_COUNT" or name == "ERROR_COUNT" then st.diagnostic = true end
+	if name == "IDENTITY" or name == "LAST_INSERT_ID" or name == "INSERT_ID" then st.insert_id = true end
 end
 
 -- is_call tells whether the next character is a parenthesis.
@@ -218,16 +248,23 @@ local function scan(text, escapes)
 	local st = {}
 	local list = { st }
 	local pos, prev, length = 1, "", #text
-	local find, sub, byte = string.find, string.sub, string.byte
+	local find, sub, byte, upper = string.find, string.sub, string.byte, string.upper
 	while true do
-		local at = find(text, "%S", pos)
-		if not at then break end
-		local c = sub(text, at, at)
+		local _, last, word, paren = find(text, "^%s*([%w_$\128-\255]+)%s*(%(?)", pos)
+		local at = not word and find(text, "%S", pos)
+		if not word and not at then break end
+		local c = at and sub(text, at, at)
 		local token
-		if find(c, "[%w_$\128-\255]") then
-			local _, last = find(text, "^[%w_$\128-\255]+", at)
-			token = string.upper(sub(text, at, last))
-			note_word(st, token, prev, is_call(text, last + 1))
+		if word then
+			token = upper(word)
+			local call = paren ~= ""
+			if call then
+				last = last - 1 -- the parenthesis is a token of its own
+			else
+				local behind = byte(text, last + 1)
+				if behind == 47 or behind == 45 or behind == 35 then call = is_call(text, last + 1) end -- a comment?
+			end
+			if call or TELLING[token] or prev == "." then note_word(st, token, prev, call) end
 			pos = last + 1
 		elseif c == "'" or c == '"' or c == "`" then
 			local from = at + 1
@@ -244,10 +281,8 @@ local function scan(text, escapes)
 				end
 			end
 			token = c
-			if c == "`" and find(text, "^%s*%(", pos) and (st.body or not is_in(" INSERT REPLACE ", st[1] or "")) then
-				st.unknown = true
-			end
-		elseif c == "#" or c == "-" and find(text, "^%-%-[%s%c]", at) or sub(text, at) == "--" then
+			if c ~= "'" and not has_columns(st) and is_call(text, pos) then st.unknown = true end
+		elseif c == "#" or c == "-" and (find(text, "^%-%-[%s%c]", at) or find(text, "^%-%-$", at)) then
 			pos = (find(text, "\n", at, true) or length) + 1
 		elseif c == "/" and sub(text, at + 1, at + 1) == "*" then
 			local _, code = find(text, "^/%*M?!%d*", at)
@@ -292,9 +327,9 @@ local function is_read(st)
 	if verb == "SHOW" then
 		local what = st[2]
 		if what == "FULL" or what == "EXTENDED" then what = st[3] end
-		return is_in(READ_SHOWS, what or "")
+		return READ_SHOWS[what or ""] == true
 	end
-	return is_in(READ_VERBS, verb)
+	return READ_VERBS[verb] == true
 end
 
 -- pin_of returns why a session that runs st stays with its connection, or nil.
@@ -311,8 +346,8 @@ local function pin_of(st)
 	if verb == "DROP" and (second == "DATABASE" or second == "SCHEMA") then return "DROP DATABASE" end
 	if verb == "LOCK" or verb == "FLUSH" and st.locks then return "LOCK TABLES" end
 	if verb == "BEGIN" and second == "NOT" then return "compound statement" end
-	if not is_in(PLAIN_VERBS, verb) then return verb end
-	if st.unknown and (st.selects or not is_in(DDL, verb)) then return "unknown function" end
+	if not PLAIN_VERBS[verb] then return verb end
+	if st.unknown and (st.selects or not DDL[verb]) then return "unknown function" end
 	return nil
 end
 
@@ -336,9 +371,9 @@ local function classify(text)
 			if verb == "UNLOCK" then out.unlock = true end
 			if verb == "USE" then out.use = #list == 1 end
 			if verb == "SET" and st[2] == "NAMES" then out.names = true end
-			if st.diagnostic or verb == "SHOW" and is_in(" WARNINGS ERRORS COUNT ", st[2] or "") then out.diagnostic = true end
+			if st.diagnostic or verb == "SHOW" and (st[2] == "WARNINGS" or st[2] == "ERRORS" or st[2] == "COUNT") then out.diagnostic = true end
 			if st.insert_id or verb == "CALL" or verb == "LOAD" or st.unknown then out.insert_id = true end
-			if st.unknown or not is_in(NO_WRITES, verb) then out.writes = true end
+			if st.unknown or not NO_WRITES[verb] then out.writes = true end
 		end
 	end
 	add(scan(text, true))
@@ -431,13 +466,14 @@ end
 -- choose_replica returns the replica with an idle connection for this client
 -- that serves the fewest, and takes turns among equals; nil if there is none.
 local function choose_replica()
-	local user, count = proxy.connection.client.username, #proxy.global.backends
+	local all, user = proxy.global.backends, proxy.connection.client.username
+	local count = #all
 	local best, fewest
 	shared.turn = shared.turn + 1
 	for k = 1, count do
 		local i = (shared.turn + k) % count + 1
-		local b = backend(i)
-		if b.type == RO and b.state ~= DOWN and idle(i, user) > 0 and (not best or b.connected_clients < fewest) then
+		local b = all[i]
+		if b.type == RO and b.state ~= DOWN and b.pool.users[user].cur_idle_connections > 0 and (not best or b.connected_clients < fewest) then
 			best, fewest = i, b.connected_clients
 		end
 	end
@@ -453,10 +489,11 @@ end
 -- Login
 
 -- replica_to_warm returns a replica that users have too few idle connections
--- with, while each of them has one with the primary to spare.
-local function replica_to_warm(users)
+-- with. If the client cannot be asked once more, each of them must have one with
+-- the primary to spare.
+local function replica_to_warm(users, asks)
 	for user in pairs(users) do
-		if surplus(primary, user) < 1 then return nil end
+		if not asks and surplus(primary, user) < 1 then return nil end
 	end
 	local best, fewest
 	for i = 1, #proxy.global.backends do
@@ -485,7 +522,7 @@ function connect_server()
 	local address = client_address()
 	local users = shared.seen[address]
 	if settings.warm_up and users and next(users) then
-		local n = replica_to_warm(users)
+		local n = replica_to_warm(users, shared.asks[address])
 		if n then
 			claimed = {}
 			for user in pairs(users) do
@@ -528,32 +565,36 @@ function read_auth_result(auth)
 	if auth.packet:byte() ~= 0 then return end
 	-- OK, affected rows, insert id (both 0 here), status: bit 1 is autocommit
 	auto_commit = (auth.packet:byte(4) or 2) % 4 >= 2
-	local decision
+	local address = client_address()
 	if born == "replica" then
 		unclaim()
 		proxy.connection.backend_ndx = 0
-		if adopt() then
-			synced, decision = false, proxy.PROXY_IGNORE_RESULT -- keep it
-		else
-			-- None is free, so the proxy opens one: it asks the client once more,
-			-- and this function is called again with the OK to that.
-			born = "primary"
-			refused = "no connection with the primary is idle, please connect again"
+		if not adopt() then
+			-- The proxy opens one: it asks the client once more, and this function
+			-- is called again with the OK to that.
+			born, refused = "asked", "no connection with the primary is idle, please connect again"
 			proxy.connection.backend_ndx = primary
 			return
 		end
+		synced = false
+		if shared.asks[address] == nil then
+			-- Try whether the client can be asked; else what is attached stays.
+			born, ready, shared.asks[address] = "asked", true, false
+			return
+		end
+	elseif born == "asked" then
+		synced, shared.asks[address] = true, true
 	end
 	refused, ready = nil, true
-	local address = client_address()
 	if not shared.seen[address] then
 		shared.addresses = shared.addresses + 1
 		if shared.addresses > 1000 then
-			shared.seen, shared.addresses = {}, 1
+			shared.seen, shared.asks, shared.addresses = {}, {}, 1
 		end
 		shared.seen[address] = {}
 	end
 	shared.seen[address][proxy.connection.client.username] = true
-	return decision
+	if born == "replica" then return proxy.PROXY_IGNORE_RESULT end -- keep what is attached
 end
 
 ----------------------------------------------------------------------------
@@ -663,7 +704,7 @@ local function query(packet)
 	if what.unlock then pins["LOCK TABLES"] = nil end
 	if what.names then
 		local charset = string.match(string.lower(text), "names%s+['\"]?([%w_]+)")
-		if charset and is_in(SAFE_CHARSETS, charset) then
+		if charset and SAFE_CHARSETS[charset] then
 			new_names = text
 		else
 			pins["SET"] = true
@@ -684,6 +725,7 @@ end
 function read_query(packet)
 	local command = packet:byte()
 	if refused and command ~= QUIT then -- the client could not be asked
+		shared.asks[client_address()] = false
 		if not adopt() then return lost() end
 		refused, ready, synced = nil, true, false
 	end

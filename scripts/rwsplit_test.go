@@ -1,6 +1,7 @@
 package scripts
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -154,6 +155,62 @@ func TestReadsAfterAWriteSeeIt(t *testing.T) {
 	}
 }
 
+// A server that does not escape by backslashes ends strings elsewhere.
+func TestWithoutBackslashEscapes(t *testing.T) {
+	var before string
+	for i, r := range append([]server{bed.Primary}, bed.Replicas...) {
+		d := connect(t, r.Addr, bed.Users.App, "")
+		if i == 0 {
+			before = d.value("SELECT @@GLOBAL.sql_mode")
+		}
+		d.exec("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'")
+		t.Cleanup(func() { d.exec("SET GLOBAL sql_mode = '" + before + "'") })
+	}
+	p := split(t)
+	p.warm(t, bed.Users.App, "test")
+	s := connect(t, p.addr, bed.Users.App, "test")
+	if got := s.value(`SELECT @@server_id, 'a\\', 'b\\'`); !onReplica(got) {
+		t.Errorf("server %s answers a read with backslashes, want a replica", got)
+	}
+	if got := s.value(`SELECT @@server_id, 'a\', LAST_INSERT_ID(), 'b'`); got != "1" {
+		t.Errorf("server %s answers LAST_INSERT_ID() behind a backslash, want the primary", got)
+	}
+	s.exec(`SELECT 'a\', @x := 5, 'b'`)
+	s.value(whoAnswers)
+	if got := s.value("SELECT @x"); got != "5" {
+		t.Errorf("the variable is %s, want 5", got)
+	}
+}
+
+// A pool of clients that stay has connections with replicas, too, once a first
+// one has come and gone.
+func TestClientsThatStay(t *testing.T) {
+	p := split(t)
+	for range 2 {
+		first := connect(t, p.addr, bed.Users.App, "test")
+		first.exec("DO 0")
+		first.close()
+		p.settled(t, 0)
+	}
+	var list []*session
+	for range 8 {
+		list = append(list, connect(t, p.addr, bed.Users.App, "test"))
+	}
+	for i, s := range list {
+		if got := s.value(whoAnswers); !onReplica(got) {
+			t.Errorf("server %s answers client %d, want a replica", got, i)
+		}
+	}
+	for _, s := range list { // and each has its own connection with the primary
+		s.exec("BEGIN", "INSERT INTO own (client, v) VALUES (9100, 1)")
+	}
+	for i, s := range list {
+		if got := s.value("SELECT COUNT(*) FROM own WHERE client = 9100"); got != "1" {
+			t.Errorf("client %d sees %s rows in its transaction, want its own one", i, got)
+		}
+	}
+}
+
 // Load balancers connect and close, and port scanners say something odd.
 func TestHealthChecksDoNoHarm(t *testing.T) {
 	p := split(t)
@@ -188,6 +245,58 @@ func TestHealthChecksDoNoHarm(t *testing.T) {
 			t.Errorf("a new session reads from server %s, want a replica", got)
 		}
 		n.close()
+	}
+}
+
+// A session whose connection with the primary dies while it reads on a replica
+// goes on with another one, which takes on what the session had.
+func TestAKilledConnectionDuringARead(t *testing.T) {
+	p := split(t)
+	p.warm(t, bed.Users.App, "test")
+	s, kept := connect(t, p.addr, bed.Users.App, "test"), connect(t, p.addr, bed.Users.App, "test")
+	kept.value("SELECT CONNECTION_ID()")
+	s.exec("USE other", "SET NAMES latin1", "INSERT INTO test.own (client, v) VALUES (9200, 1)")
+	s.value(whoAnswers)
+	last := s.value("SELECT LAST_INSERT_ID()")
+	id := s.value("SELECT CONNECTION_ID()")
+	kept.close() // its connection with the primary is the one to go on with
+
+	var holders []*session
+	for _, r := range bed.Replicas {
+		h := connectRoot(t, r)
+		h.exec("LOCK TABLES fixed WRITE")
+		holders = append(holders, h)
+	}
+	result := make(chan string, 1)
+	go func() {
+		v, err := s.tryValue("SELECT COUNT(*) FROM test.fixed")
+		result <- v + fmt.Sprint(err)
+	}()
+	waits := "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'SELECT COUNT(*) FROM test.fixed'"
+	eventually(t, 10*time.Second, "a replica has the read", func() bool {
+		return holders[0].value(waits)+holders[1].value(waits) != "00"
+	})
+	d := connect(t, bed.Primary.Addr, bed.Users.App, "")
+	d.exec("KILL " + id)
+	eventually(t, 10*time.Second, "the connection is gone", func() bool {
+		return d.value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = "+id) == "0"
+	})
+	for _, h := range holders {
+		h.exec("UNLOCK TABLES")
+	}
+	if got := <-result; got != "100<nil>" {
+		t.Errorf("the read gives %s, want 100", got)
+	}
+	if got := s.value("SELECT CONNECTION_ID()"); got == id {
+		t.Error("the killed connection is still there")
+	}
+	for query, want := range map[string]string{
+		"/* route=primary */ SELECT DATABASE()": "other", "/* route=primary */ SELECT CHARSET('a')": "latin1", "SELECT LAST_INSERT_ID()": last,
+		whoAnswers + " > 1": "1", "SELECT DATABASE()": "other",
+	} {
+		if got := s.value(query); got != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
 	}
 }
 
