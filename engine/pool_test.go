@@ -314,3 +314,46 @@ func TestReservedSessions(t *testing.T) {
 		})
 	})
 }
+
+// A switch to the backend that is attached takes another session of it, if there
+// is one that was negotiated as the client's own.
+func TestSwitchToTheSameBackend(t *testing.T) {
+	same, fewer, collated := Login(Caps), Login(Caps&^packet.CapMultiStatements), Login(Caps)
+	collated.Collation = 8
+	one, oneDone := chat("SELECT 1")
+	for _, tc := range []struct {
+		name  string
+		login packet.Login // of the session that is idle
+		taken bool
+	}{{"the same login", same, true}, {"other capabilities", fewer, false}, {"another collation", collated, false}} {
+		t.Run(tc.name, func(t *testing.T) {
+			idle, own := steps(admitAs(tc.login, Caps)), steps(Admit(Caps))
+			if tc.taken {
+				idle = append(append(idle, reset()), one...)
+			} else {
+				own = append(own, one...)
+			}
+			w := newWorld(t)
+			cfg := w.config(w.server(append(idle, ExpectEnd()), append(own, ExpectEnd())))
+			h := fresh()
+			with(h)(&cfg)
+			w.start(cfg)
+			w.talk(1, ReasonClientQuit, append(steps(enterAs(tc.login, Caps)), quit...)...)
+			h.mu.Lock()
+			h.authResult = nil
+			h.query = func(s hook.Session, _ []byte) hook.Verdict {
+				want := 0
+				if tc.taken {
+					want = 1
+				}
+				if n := h.global.Backends()[0].Idle(s.Loop(), "app"); n != want {
+					t.Errorf("%d idle sessions for it, want %d", n, want)
+				}
+				s.SetBackend(1)
+				return hook.Verdict{}
+			}
+			h.mu.Unlock()
+			w.talk(2, ReasonClientClosed, inARow(steps(Enter(Caps)), oneDone, steps(Fin()))...)
+		})
+	}
+}
