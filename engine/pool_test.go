@@ -203,14 +203,14 @@ func TestLentSessions(t *testing.T) {
 	})
 	t.Run("that cannot be reset run nothing", func(t *testing.T) {
 		w, a, _ := share(t, ask, SendPacket(1, packet.AppendERR(nil, 1047, "08S01", "Unknown command")))
-		run(t, a, SendPacket(0, one), ExpectERR(1, 2013, "HY000", lostText), ExpectEnd())
+		run(t, a, SendPacket(0, one), ExpectERR(1, 2013, "HY000", lostText), ExpectEnd(), Fin())
 		w.wantEnd(1, ReasonServerLost)
 		w.idleSessions(0, "app", 0)
 	})
 	t.Run("that could be reset once, and then not", func(t *testing.T) {
 		w, a, b := share(t, reset(), ExpectPacket(0, one), SendPacket(1, OK(0)), ask, ExpectPacket(0, two), SendPacket(1, denied))
 		run(t, a, SendPacket(0, one), ExpectPacket(1, OK(0)))
-		run(t, b, SendPacket(0, two), ExpectERR(1, 2013, "HY000", lostText), ExpectEnd())
+		run(t, b, SendPacket(0, two), ExpectERR(1, 2013, "HY000", lostText), ExpectEnd(), Fin())
 		w.wantEnd(1, ReasonServerLost)
 	})
 	t.Run("are reset before a command without a response", func(t *testing.T) {
