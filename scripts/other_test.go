@@ -127,6 +127,7 @@ func TestQueryLog(t *testing.T) {
 		t.Error(err)
 	}
 	s.close()
+	eventually(t, 10*time.Second, "four lines are written", func() bool { return strings.Count(readFile(t, file), "\n") == 4 })
 	var lines [][]string
 	for line := range strings.Lines(readFile(t, file)) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")

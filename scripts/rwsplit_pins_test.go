@@ -222,7 +222,9 @@ func TestPreparedStatements(t *testing.T) {
 		t.Fatal(err)
 	}
 	set.Close()
-	s.value(whoAnswers)
+	if got := s.value(whoAnswers); got != "1" {
+		t.Errorf("server %s answers a session with a user variable, want the primary", got)
+	}
 	if got := s.value("SELECT @p"); got != "12" {
 		t.Errorf("the user variable of a prepared statement is %s, want 12", got)
 	}
