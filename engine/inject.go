@@ -60,24 +60,50 @@ func (x *scripted) send(s *server, q query, payload []byte) {
 	case packet.ComQuit:
 		s.tainted = true
 	}
-	if s.stale {
-		s.stale = false
-		s.skip++
-		s.expect(exchange{packet.Request{Command: packet.ComResetConnection}, 0})
-		s.conn.Write([]byte{1, 0, 0, 0, byte(packet.ComResetConnection)})
-		if !s.renews {
-			q.packets = bytes.Clone(q.packets)
-			x.cmd.held = &q
-			return
-		}
+	if s.stale && x.renew(s) {
+		q.packets = bytes.Clone(q.packets)
+		x.cmd.held = &q
+		return
 	}
 	x.transmit(s, q)
+}
+
+// renew has s, which was another client's, forget what that client left in it,
+// and select this one's database, which a COM_RESET_CONNECTION leaves as it is.
+// It tells whether a command has to wait for the server's word.
+func (x *scripted) renew(s *server) (wait bool) {
+	s.stale = false
+	s.skip++
+	s.expect(exchange{packet.Request{Command: packet.ComResetConnection}, 0})
+	s.conn.Write([]byte{1, 0, 0, 0, byte(packet.ComResetConnection)})
+	if db := x.half.DefaultDB; db != "" && (s.moved || s.half.DefaultDB != db) {
+		s.skip++
+		s.expect(exchange{packet.Request{Command: packet.ComInitDB}, 0})
+		s.conn.Write(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComInitDB)}, db...)))
+		s.who.database, s.half.DefaultDB = db, db
+		return true
+	}
+	return !s.renews
+}
+
+// mayMove tells whether a COM_QUERY could be a USE, or hide one. To say so of
+// another costs one command when the session is lent the next time.
+func mayMove(query []byte) bool {
+	for i := 0; i+2 < len(query); i++ {
+		if query[i]|0x20 == 'u' && query[i+1]|0x20 == 's' && query[i+2]|0x20 == 'e' {
+			return true
+		}
+	}
+	return false
 }
 
 // transmit is the last step of send.
 func (x *scripted) transmit(s *server, q query) {
 	if q.Command.HasResponse() {
 		s.expect(q.exchange)
+	}
+	if q.Command == packet.ComQuery {
+		s.moved = s.moved || mayMove(q.packets)
 	}
 	s.conn.Write(q.packets)
 	if !q.Command.HasResponse() {
@@ -86,7 +112,7 @@ func (x *scripted) transmit(s *server, q query) {
 	}
 }
 
-// renewed is told of the response to a COM_RESET_CONNECTION of the proxy's own.
+// renewed is told of a response to renew.
 func (x *scripted) renewed(s *server, failed bool) {
 	s.skip--
 	if failed {
@@ -95,6 +121,10 @@ func (x *scripted) renewed(s *server, failed bool) {
 		return
 	}
 	s.renews = true
+	if s.skip > 0 {
+		return
+	}
+	s.moved = false
 	if q := x.cmd.held; q != nil {
 		x.cmd.held = nil
 		x.transmit(s, *q)

@@ -317,7 +317,7 @@ func (x *scripted) loginData(s *server, p []byte) (used int) {
 		if done && !s.resp.Failed() {
 			s.resp.SetCapabilities(s.caps)
 			s.who = x.who
-			s.owner, s.stale = x.id, false
+			s.owner, s.stale, s.moved = x.id, false, false
 			s.half.LoggedIn, s.half.Username, s.half.AuthResponse, s.half.DefaultDB = true, x.who.user, x.who.response, x.who.database
 			s.half.AuthPlugin = x.half.AuthPlugin
 			s.enter(serverReady)

@@ -185,7 +185,9 @@ func (s *server) suits(x *scripted) bool {
 	if s.owner == x.id {
 		return true
 	}
-	return !s.reserved && s.fits(x.who.caps) && s.who.collation == x.who.collation
+	// A database that is selected can be changed and not be left.
+	placed := x.half.DefaultDB != "" || s.half.DefaultDB == "" && !s.moved
+	return placed && !s.reserved && s.fits(x.who.caps) && s.who.collation == x.who.collation
 }
 
 // quiet tells whether nothing is outstanding on s.

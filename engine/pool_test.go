@@ -247,6 +247,55 @@ func TestLentSessions(t *testing.T) {
 	})
 }
 
+// A session that one client has left in another database by a USE, which the
+// protocol does not show, is in the next client's own before it runs anything.
+func TestLentSessionsAreInTheirClientsDatabase(t *testing.T) {
+	caps := Caps | packet.CapConnectWithDB
+	l := Login(caps)
+	l.Database = []byte("home")
+	g := Greeting(caps)
+	enter := steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, caps)), ExpectPacket(2, OK(0)))
+	use, home, one, two := Query("USE elsewhere"), append([]byte{byte(packet.ComInitDB)}, "home"...), Query("SELECT 1"), Query("SELECT 2")
+	ask := ExpectPacket(0, []byte{byte(packet.ComResetConnection)})
+	for name, tc := range map[string]struct {
+		verdict []byte // on the COM_INIT_DB
+		server  []Step
+		b       []Step
+	}{
+		"and run there": {OK(0), steps(ExpectPacket(0, one), SendPacket(1, OK(0)), reset(), ExpectPacket(0, two), SendPacket(1, OK(0))),
+			steps(ExpectPacket(1, OK(0)))},
+		"or run nothing": {denied, nil, steps(ExpectERR(1, 2013, "HY000", lostText), ExpectEnd(), Fin())},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			cfg := w.config(w.server(inARow(
+				steps(Greet(g), ExpectLogin(l, caps), SendPacket(2, OK(0)), ExpectPacket(0, changeOf(l, caps)), SendPacket(1, OK(0)),
+					reset(), ExpectPacket(0, use), SendPacket(1, OK(0)),
+					ask, ExpectPacket(0, home), ExpectQuiet(), SendPacket(1, OK(0)), SendPacket(1, tc.verdict)),
+				tc.server, steps(ExpectEnd()))))
+			with(pooling())(&cfg)
+			w.start(cfg)
+			a, b := w.clientNow("a", enter...), w.clientNow("b", enter...)
+			for _, talk := range []struct {
+				c *Conn
+				s []Step
+			}{
+				{a, steps(SendPacket(0, use), ExpectPacket(1, OK(0)))},
+				{b, append(steps(SendPacket(0, one)), tc.b...)},
+			} {
+				if err := talk.c.Run(talk.s...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.server != nil {
+				if err := a.Run(SendPacket(0, two), ExpectPacket(1, OK(0))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // A session in a transaction, or without autocommit, is kept for the client that
 // left it so, and ends with it.
 func TestReservedSessions(t *testing.T) {

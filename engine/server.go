@@ -66,6 +66,7 @@ type server struct {
 	dialogue bool
 
 	// Of a scripted session.
+	moved    bool           // its database may be another than who says: there was a USE
 	stale    bool           // it was another client's, and has that client's state
 	renews   bool           // it has taken a COM_RESET_CONNECTION
 	skip     uint8          // responses outstanding to what the proxy itself has sent

@@ -190,7 +190,7 @@ func simExpect(c *Conn, want []byte) error {
 	got = append(got[:n], rest...)
 	for tail := got; ; { // it may stand where a packet could
 		p, next, ok := packet.Next(want)
-		if isERR(tail, 2013) {
+		if isERR(tail, 2013) || isTornERR(tail, 2013) {
 			return errCut
 		}
 		if !ok || !bytes.HasPrefix(tail, p) {
@@ -198,6 +198,14 @@ func simExpect(c *Conn, want []byte) error {
 		}
 		tail, want = tail[len(p):], next
 	}
+}
+
+// isTornERR tells whether b is the beginning of an ERR with this code, and ends
+// before the packet does: a wire that resets may cut this as well.
+func isTornERR(b []byte, code uint16) bool {
+	whole := []byte{0xff, byte(code), byte(code >> 8)}
+	return len(b) > packet.HeaderLen && len(b) < packet.HeaderLen+packet.Packet(b).PayloadLen() &&
+		bytes.HasPrefix(whole, b[packet.HeaderLen:min(len(b), packet.HeaderLen+len(whole))])
 }
 
 // simServer answers commands by their numbers until the client quits.
