@@ -26,9 +26,13 @@
 //
 // With a script (engine/hook is the treaty with who runs it):
 //
-//	script.go    scripted: a session's life up to the command phase
-//	inject.go    commands: one at a time to the script, queries of its queue to the server
+//	script.go    scripted: what such a session has beside, and choosing a backend
+//	login.go     its login: fresh, pooled, or a second time for another backend
+//	request.go   its commands, one at a time to the script
+//	inject.go    who answers them: the server, the script, queries of its queue
+//	result.go    whose the responses are, and what the script makes of them
 //	pool.go      idle server sessions, and to whom they may be lent
+//	wait.go      commands that wait for one
 //	console.go   the admin plugin: a server without a backend, answered by a script
 //
 // A client session and its server session live on one loop, and only that
