@@ -130,7 +130,7 @@ func argumentInC(l *lua.LState, message string, at int) string {
 		why = strings.TrimSuffix(message[at+open+2:], ")")
 	}
 	why = strings.TrimPrefix(why, "anonymous) (") // the function's name
-	if n >= l.GetTop() { // the message is on the stack as well
+	if n >= l.GetTop() {                          // the message is on the stack as well
 		why = strings.Replace(why, ", got nil", ", got no value", 1)
 	}
 	return message[:at] + argMessage(l, n, why)
