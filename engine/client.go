@@ -153,10 +153,7 @@ func (c *client) greet(p packet.Packet, shown packet.Capability) {
 	c.shown = shown
 	c.enter(clientLogin)
 	c.write(p)
-	if c.held { // it spoke first, which a server would take as well
-		c.held = false
-		c.conn.Resume()
-	}
+	c.release() // it may have spoken first, which a server would take as well
 }
 
 // write sends p to the client.
