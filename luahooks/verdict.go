@@ -95,8 +95,15 @@ func (s *script) ReadAuthResult(payload []byte) hook.Verdict {
 	auth.RawSetString("packet", lua.LString(payload))
 	l.Push(fn)
 	l.Push(auth)
-	if ret, ok := s.call(hook.ReadAuthResult, 1); ok && decided(ret) == sendResult {
+	ret, ok := s.call(hook.ReadAuthResult, 1)
+	if !ok {
+		return hook.Verdict{}
+	}
+	switch decided(ret) {
+	case sendResult:
 		return s.answer()
+	case ignoreResult:
+		return hook.Verdict{Action: hook.IgnoreResult}
 	}
 	return hook.Verdict{}
 }

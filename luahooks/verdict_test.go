@@ -22,7 +22,7 @@ func TestReturnValues(t *testing.T) {
 		{"connect_server", (*script).ConnectServer, "dddriddd" + "rrrddddd"},
 		{"read_handshake", (*script).ReadHandshake, "ddrrdddd" + "rrrddddd"},
 		{"read_auth", (*script).ReadAuth, "ddqrdddd" + "rrrddddd"},
-		{"read_auth_result", func(s *script) hook.Verdict { return s.ReadAuthResult([]byte{0}) }, "dddrdddd" + "rrrddddd"},
+		{"read_auth_result", func(s *script) hook.Verdict { return s.ReadAuthResult([]byte{0}) }, "dddriddd" + "rrrddddd"},
 		{"read_query", func(s *script) hook.Verdict { return s.ReadQuery([]byte{3}) }, "ddqrdddd" + "rrrddddd"},
 		{"read_query_result", func(s *script) hook.Verdict { return s.ReadQueryResult(collected) }, "ddiriiii" + "rrrddddi"},
 		{"read_query_result", func(s *script) hook.Verdict { return s.ReadQueryResult(&hook.Injection{}) }, "dddddddd" + "dddddddd"},

@@ -69,8 +69,8 @@ const (
 	// SendResult: Verdict.Response goes to the client instead of what the
 	// server sent or would have sent.
 	SendResult
-	// IgnoreResult: drop the server's response; in ConnectServer: use the
-	// pooled server session that was attached.
+	// IgnoreResult: drop the server's response; in ConnectServer and
+	// ReadAuthResult: use the pooled server session that was attached.
 	IgnoreResult
 )
 
