@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"crypto/rsa"
+	"crypto/tls"
 	"log/slog"
 	"time"
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
+	"mysqlproxy/packet"
 )
 
 // LevelMessage is MySQL Proxy's log level "message", which slog has no name
@@ -35,6 +38,28 @@ type Config struct {
 	// (--proxy-pool-no-change-user).
 	PoolNoChangeUser bool
 
+	// ClientTLS says whether clients may or must speak TLS (--proxy-tls). Unless
+	// it is TLSOff, ClientTLSConfig is what they are met with.
+	ClientTLS       TLSMode
+	ClientTLSConfig *tls.Config
+	// BackendTLS says which sessions with backends speak TLS (--backend-tls).
+	// Unless it is TLSOff, BackendTLSConfig makes the client side's
+	// configuration for a backend; it says how the certificate is verified.
+	BackendTLS       TLSMode
+	BackendTLSConfig func(BackendConfig) *tls.Config
+	// PasswordKey is the key that a client without TLS may encrypt its password
+	// for, where the backend's session is safe and so has none. It is called on
+	// a goroutine of its own and may take long; nil: there is no such key.
+	PasswordKey func() *rsa.PrivateKey
+
+	// ClientCompression is what clients may ask for, of packet.CapCompress and
+	// packet.CapZstd. BackendCompression is what backends that can are asked
+	// for, one of them or 0.
+	ClientCompression, BackendCompression packet.Capability
+	// ZlibLevel and ZstdLevel are the levels of what the proxy compresses, and
+	// ZstdLevel what backends are asked for: 1 to 9, and 1 to 22.
+	ZlibLevel, ZstdLevel int
+
 	// Admin is the admin plugin, nil without it.
 	Admin func(hook.Global) (*AdminConfig, error)
 
@@ -46,3 +71,18 @@ type BackendConfig struct {
 	Addr     reactor.Addr
 	ReadOnly bool // from --proxy-read-only-backend-addresses
 }
+
+// TLSMode says which sessions speak TLS.
+type TLSMode uint8
+
+// The modes. How a backend's certificate is verified is up to the
+// configuration and no mode.
+const (
+	TLSOff     TLSMode = iota
+	TLSPrefer          // where the other side can
+	TLSRequire         // all; the others are refused
+	// TLSSame, for backends only: those of clients that speak it. Both ways are
+	// then as safe as the client wanted its own, and every plugin finds the
+	// same on both sides.
+	TLSSame
+)
