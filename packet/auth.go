@@ -10,10 +10,16 @@ import (
 // login or a COM_CHANGE_USER and the final OK or ERR, and the arithmetic of the
 // oldest plugin that is still in use.
 
-// The names of the plugins that this package knows something of.
+// The names of the plugins that this package or its users know something of.
 const (
-	PluginNative = "mysql_native_password"
-	PluginOld    = "mysql_old_password" // refuse it
+	PluginNative      = "mysql_native_password"
+	PluginCachingSHA2 = "caching_sha2_password"
+	PluginSHA256      = "sha256_password"
+	PluginClear       = "mysql_clear_password" // the password and a NUL
+	PluginEd25519     = "client_ed25519"       // MariaDB
+	PluginParsec      = "parsec"               // MariaDB
+	PluginDialog      = "dialog"               // MariaDB: prompts, of PAM most often
+	PluginOld         = "mysql_old_password"   // refuse it
 )
 
 const headMoreData = 0x01

@@ -10,6 +10,7 @@
 //	greeting.go      the server's first packet
 //	login.go         the client's reply to it, and the SSL request
 //	auth.go          the dialogue that may follow; COM_CHANGE_USER; mysql_native_password
+//	auth_sha2.go     caching_sha2_password and sha256_password: responses, RSA
 //	command.go       the commands and the kind of response each one gets
 //	response.go      follows a response through the stream without reading it
 //	reply.go         OK, EOF, ERR, progress reports, COM_STMT_PREPARE_OK

@@ -134,27 +134,35 @@ func appendExtended(dst []byte, c Capability) []byte {
 	return binary.LittleEndian.AppendUint32(dst, uint32(c>>32))
 }
 
-// MaskGreeting clears the flags of drop in a greeting's payload, in place, and
-// changes nothing else of it. The extended flags are touched only if they are
-// there. The error is that of ParseGreeting; payload is then as it was.
-func MaskGreeting(payload []byte, drop Capability) error {
+// EditGreeting clears the flags of drop in a greeting's payload, in place, sets
+// those of add, and changes nothing else of it: what is in both is set. The
+// extended flags are touched only if they are there, the upper half of the
+// others only in a greeting that has one. Parts of a greeting do not come or go
+// with their flags: CapLongPassword, CapSecureConnection and CapPluginAuth, on
+// which parts depend, must be in neither. The error is that of ParseGreeting;
+// payload is then as it was.
+func EditGreeting(payload []byte, drop, add Capability) error {
 	_, at, err := parseGreeting(payload)
 	if err != nil {
 		return err
 	}
-	clearBits(payload[at.low:at.low+2], uint32(drop))
+	editBits(payload[at.low:at.low+2], uint32(drop), uint32(add))
 	if at.high > 0 {
-		clearBits(payload[at.high:at.high+2], uint32(drop>>16))
+		editBits(payload[at.high:at.high+2], uint32(drop>>16), uint32(add>>16))
 	}
 	if at.extended > 0 {
-		clearBits(payload[at.extended:at.extended+4], uint32(drop>>32))
+		editBits(payload[at.extended:at.extended+4], uint32(drop>>32), uint32(add>>32))
 	}
 	return nil
 }
 
-// clearBits clears the bits of drop in b, a little endian number.
-func clearBits(b []byte, drop uint32) {
+// MaskGreeting is EditGreeting for who adds nothing.
+func MaskGreeting(payload []byte, drop Capability) error { return EditGreeting(payload, drop, 0) }
+
+// editBits clears the bits of drop in b, a little endian number, and sets those
+// of add.
+func editBits(b []byte, drop, add uint32) {
 	for i := range b {
-		b[i] &^= byte(drop >> (8 * i))
+		b[i] = b[i]&^byte(drop>>(8*i)) | byte(add>>(8*i))
 	}
 }

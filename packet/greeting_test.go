@@ -142,6 +142,40 @@ func TestMaskGreetingClearsBitsAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestEditGreetingSetsFlagsWhereTheyHaveAPlace(t *testing.T) {
+	const add = CapSSL | CapZstd | CapMariaDBProgress
+	mysql := aGreeting()
+	mysql.Capabilities &^= CapSSL | CapCompress | CapZstd
+	maria := mysql
+	maria.Capabilities = maria.Capabilities&^CapLongPassword | CapMariaDBBulk
+	ancient := mysql
+	ancient.Capabilities &^= CapPluginAuth | CapSecureConnection
+	for _, c := range []struct {
+		name    string
+		payload []byte
+		has     Capability
+		drop    Capability
+		want    Capability
+	}{
+		{"MySQL", mysql.Append(nil), mysql.Capabilities, CapCompress, mysql.Capabilities | CapSSL | CapZstd},
+		{"MariaDB", maria.Append(nil), maria.Capabilities, CapMariaDBBulk, maria.Capabilities&^CapMariaDBBulk | add},
+		{"dropped and added", mysql.Append(nil), mysql.Capabilities, CapSSL | CapDeprecateEOF, mysql.Capabilities&^CapDeprecateEOF | CapSSL | CapZstd},
+		{"no upper half", ancient.Append(nil)[:1+6+4+8+1+2], ancient.Capabilities & 0xffff, 0, ancient.Capabilities&0xffff | CapSSL},
+	} {
+		before := bytes.Clone(c.payload)
+		if err := EditGreeting(c.payload, c.drop, add); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		got, err := ParseGreeting(c.payload)
+		if err != nil || got.Capabilities != c.want {
+			t.Errorf("%s: capabilities %v, %v\nwant %v", c.name, got.Capabilities, err, c.want)
+		}
+		if err := EditGreeting(c.payload, got.Capabilities&^c.has, c.has); err != nil || !bytes.Equal(c.payload, before) {
+			t.Errorf("%s: edited back %x, %v\nwas %x", c.name, c.payload, err, before)
+		}
+	}
+}
+
 func TestGreetingDoesNotAllocate(t *testing.T) {
 	g := aGreeting()
 	payload, dst := g.Append(nil), make([]byte, 0, 256)

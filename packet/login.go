@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 )
@@ -41,44 +42,68 @@ type Login struct {
 // clients stop early, is left empty. Bytes behind the known fields are ignored.
 // The error is ErrOldProtocol or ErrMalformed.
 func ParseLogin(payload []byte, server Capability) (Login, error) {
-	var l Login
+	l, _, err := parseLogin(payload, server)
+	return l, err
+}
+
+// levelPlace says where in a login the zstd level is, or would be.
+type levelPlace struct {
+	at      int // offset in the payload
+	size    int // 1, or 0 if there is no level
+	missing int // NULs to put before a level: the client ended before fields that are in force
+}
+
+func parseLogin(payload []byte, server Capability) (l Login, level levelPlace, err error) {
 	f := fields{b: payload}
 	if len(payload) >= 2 && Capability(binary.LittleEndian.Uint16(payload))&CapProtocol41 == 0 {
-		return l, ErrOldProtocol
+		return l, level, ErrOldProtocol
 	}
 	l.Capabilities = Capability(f.u32())
 	l.MaxPacket = f.u32()
 	l.Collation = f.u8()
 	reserved := f.take(SSLRequestLen - 9)
 	if f.bad {
-		return Login{}, ErrMalformed
+		return Login{}, levelPlace{}, ErrMalformed
 	}
 	if l.Capabilities&CapLongPassword == 0 {
 		l.Capabilities |= Capability(binary.LittleEndian.Uint32(reserved[19:])) << 32
 	}
 	if len(f.b) == 0 && l.Capabilities&CapSSL != 0 {
 		l.SSLRequest = true
-		return l, nil
+		return l, level, nil
 	}
 	c := Effective(server, l.Capabilities)
 	l.User = f.nulString()
 	l.AuthResponse = f.authResponse(c)
-	if c&CapConnectWithDB != 0 && len(f.b) > 0 {
-		l.Database = f.lastString()
+	if c&CapConnectWithDB != 0 {
+		l.Database = f.optionalString(&level.missing)
 	}
-	if c&CapPluginAuth != 0 && len(f.b) > 0 {
-		l.Plugin = f.lastString()
+	if c&CapPluginAuth != 0 {
+		l.Plugin = f.optionalString(&level.missing)
 	}
 	if c&CapConnectAttrs != 0 && len(f.b) > 0 {
 		l.Attributes = f.lenencString()
+	} else if c&CapConnectAttrs != 0 {
+		level.missing++
 	}
+	level.at = len(payload) - len(f.b)
 	if c&CapZstd != 0 && len(f.b) > 0 {
 		l.ZstdLevel = f.u8()
+		level.size = 1
 	}
 	if f.bad {
-		return Login{}, ErrMalformed
+		return Login{}, levelPlace{}, ErrMalformed
 	}
-	return l, nil
+	return l, level, nil
+}
+
+// optionalString is a NUL-terminated string of which the NUL, or all, may be
+// left out at the end of the payload. If so, missing counts one more.
+func (f *fields) optionalString(missing *int) []byte {
+	if bytes.IndexByte(f.b, 0) < 0 {
+		*missing++
+	}
+	return f.lastString()
 }
 
 // authResponse takes a plugin's response, delimited as c has it.
@@ -152,12 +177,68 @@ func MaskLogin(payload []byte, drop Capability) error {
 	if len(payload) < SSLRequestLen {
 		return ErrMalformed
 	}
-	extended := Capability(payload[0])&CapLongPassword == 0
-	clearBits(payload[:4], uint32(drop))
-	if extended {
-		clearBits(payload[28:32], uint32(drop>>32))
-	}
+	editLogin(payload, drop, 0)
 	return nil
+}
+
+// editLogin clears and sets flags in the fixed part of a login.
+func editLogin(payload []byte, drop, add Capability) {
+	extended := Capability(payload[0])&CapLongPassword == 0
+	editBits(payload[:4], uint32(drop), uint32(add))
+	if extended {
+		editBits(payload[28:32], uint32(drop>>32), uint32(add>>32))
+	}
+}
+
+// AppendEditedLogin appends a client's login as it is to go to a server: the
+// flags of drop cleared, those of add set (what is in both is set), and all else
+// byte for byte as in payload, which the client has laid out for a greeting with
+// the capabilities shown. Extended flags are touched only if the login has them.
+//
+// CapZstd takes its level along: dropped, the client's level goes too; added,
+// zstdLevel stands in its place, behind the attributes. What a client leaves out
+// at the end of its login (a NUL, the attributes) is then put before it, empty.
+//
+// As with MaskLogin, the other flags that a field depends on may be dropped only
+// if the client was not shown them; they, CapProtocol41 and CapLongPassword may
+// not be added. The error is ErrOldProtocol or ErrMalformed, the latter for an
+// SSL request too; dst is then returned as it was. dst must not overlap payload.
+func AppendEditedLogin(dst, payload []byte, shown, drop, add Capability, zstdLevel byte) ([]byte, error) {
+	l, level, err := parseLogin(payload, shown)
+	if err != nil {
+		return dst, err
+	}
+	if l.SSLRequest {
+		return dst, ErrMalformed
+	}
+	start := len(dst)
+	dst = append(dst, payload[:level.at]...)
+	editLogin(dst[start:], drop, add)
+	rest := payload[level.at:]
+	if (drop|add)&CapZstd != 0 {
+		rest = rest[level.size:]
+	}
+	if add&CapZstd != 0 {
+		for range level.missing {
+			dst = append(dst, 0)
+		}
+		dst = append(dst, zstdLevel)
+	}
+	return append(dst, rest...), nil
+}
+
+// AppendSSLRequest appends the SSL request that goes before login, the payload
+// of one as the server will get it inside TLS: its fixed part, with CapSSL set.
+// The error is ErrMalformed if login is shorter than that; dst is then returned
+// as it was.
+func AppendSSLRequest(dst, login []byte) ([]byte, error) {
+	if len(login) < SSLRequestLen {
+		return dst, ErrMalformed
+	}
+	start := len(dst)
+	dst = append(dst, login[:SSLRequestLen]...)
+	editLogin(dst[start:], 0, CapSSL)
+	return dst, nil
 }
 
 // NextAttribute cuts the first connection attribute off attrs, which are the
