@@ -133,6 +133,9 @@ func missingValue(w string, o *option) error {
 }
 
 func unknownOption(w string) error {
+	if name := ofLeftOut(strings.TrimLeft(w, "-")); name != "" {
+		return withoutPlugin(name)
+	}
 	hint := ""
 	if near := nearestOption(strings.TrimLeft(w, "-")); near != "" && strings.HasPrefix(w, "--") {
 		hint = fmt.Sprintf("; did you mean --%s?", near)

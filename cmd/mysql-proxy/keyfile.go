@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 )
 
@@ -43,28 +41,13 @@ func (e *fileError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e
 
 // readDefaultsFile reads the file after the checks of who may access it.
 func readDefaultsFile(name string) ([]byte, error) {
-	// Without O_NONBLOCK, opening a pipe would wait for its writer.
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%w; check the name and the permissions", withoutPath(err))
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	data, mode, err := readRegular(name, maxFileLen)
 	switch {
 	case err != nil:
-		return nil, withoutPath(err)
-	case !info.Mode().IsRegular():
-		return nil, errors.New("it is not a regular file")
-	case info.Mode().Perm()&0o007 != 0:
+		return nil, err
+	case mode.Perm()&0o007 != 0:
 		return nil, fmt.Errorf("its mode %04o gives access to everybody, and it may hold passwords; allow 0660 or stricter: chmod o= %s",
-			info.Mode().Perm(), clean(name))
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileLen+1))
-	switch {
-	case err != nil:
-		return nil, withoutPath(err)
-	case len(data) > maxFileLen:
-		return nil, fmt.Errorf("it is larger than %d bytes", maxFileLen)
+			mode.Perm(), clean(name))
 	}
 	return data, nil
 }
@@ -200,6 +183,9 @@ func (o *option) setFromFile(s *settings, raw string) (warning string, err error
 		}
 		return warning, o.set(s, sign+digits)
 	default:
+		if o.kind == sizeKind { // a unit may stand apart from its number
+			return "", o.set(s, raw)
+		}
 		number, warning := firstWord(raw)
 		return warning, o.set(s, number)
 	}

@@ -38,6 +38,9 @@ func load(args []string, file []byte) (*loaded, error) {
 			l.warnings = append(l.warnings, fmt.Sprintf("--%s is ignored: the plugin %s is not loaded", o.long, o.group))
 		}
 	}
+	if leftOut[l.help] != "" {
+		return l, withoutPlugin(l.help)
+	}
 	if l.help != "" && l.help != "all" && l.help != mainGroup && !slices.Contains(s.Plugins, l.help) {
 		return l, fmt.Errorf("unknown option: --help-%s: the plugin %s is not loaded (use --help to show all options)", l.help, l.help)
 	}
@@ -77,7 +80,9 @@ func (l *loaded) applyFile(line *commandLine) error {
 		switch {
 		case o == nil:
 			hint := ""
-			if near := nearestOption(strings.ReplaceAll(e.key, "_", "-")); near != "" {
+			if name := ofLeftOut(e.key); name != "" {
+				hint = ", as there is no plugin " + name
+			} else if near := nearestOption(strings.ReplaceAll(e.key, "_", "-")); near != "" {
 				hint = "; did you mean " + near + "?"
 			}
 			warn(e, "%s is ignored: there is no such option%s", clip(e.key), hint)
@@ -130,19 +135,24 @@ func (s *settings) resolvePaths(derived string) error {
 	return nil
 }
 
-// check refuses options that exclude each other.
+// check refuses values that are not among the choices, and options that do not
+// fit together.
 func (s *settings) check() error {
 	if s.LogFile != "" && s.LogUseSyslog {
 		return errors.New("--log-file and --log-use-syslog exclude each other; leave one out")
 	}
-	if s.LuaStates != "shared" && s.LuaStates != "per-loop" {
-		return fmt.Errorf("--lua-states=%s is unknown; give shared or per-loop", clip(s.LuaStates))
+	for i := range options {
+		if o := &options[i]; o.choices != nil {
+			if err := o.unfit(s); err != nil {
+				return err
+			}
+		}
 	}
 	if slices.Contains(s.Plugins, "admin") && (s.AdminUsername == "" || s.AdminPassword == "") {
 		return errors.New("the admin plugin needs --admin-username and --admin-password; give both")
 	}
-	if _, ok := levelByName(s.LogLevel); !ok {
-		return fmt.Errorf("--log-level=%s is unknown; give one of %s", clip(s.LogLevel), strings.Join(levelNames(), ", "))
+	if err := s.checkTLS(); err != nil {
+		return err
 	}
 	return nil
 }

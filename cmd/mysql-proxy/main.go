@@ -4,6 +4,7 @@
 //	args.go, keyfile.go, load.go   options.go's table -> settings
 //	stage.go, angel.go             --daemon and --keepalive
 //	worker.go, wire.go             settings -> a running engine
+//	tls.go, watch.go               its TLS, of files that may change
 //	log.go, sink.go                the log
 //	try.go and its kind            mysql-proxy test: a script tried without a server
 //
@@ -84,6 +85,11 @@ func run(argv []string, stdout io.Writer) int {
 		return fail(err)
 	}
 	l.warnings = append(l.warnings, warnings...)
+	if st == stageStart {
+		if err := checkSecurity(s); err != nil {
+			return fail(err)
+		}
+	}
 	var owner *account
 	if s.User != "" {
 		if owner, err = findAccount(s.User); err != nil {

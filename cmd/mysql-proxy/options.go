@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// One table describes every option. The command line (args.go), the
+// One table (optiontable.go, tlsoptions.go) describes every option. The command line (args.go), the
 // defaults-file (keyfile.go, load.go) and the help (help.go) all read it:
 //
 //	argv ---------> parseArgs ----+
@@ -40,6 +42,8 @@ type settings struct {
 	LuaCPath         string
 	LuaStates        string
 	LuaHookTime      time.Duration
+	LuaInstructions  int64
+	LuaMemory        int64 // bytes
 	ProxyAddresses   []string
 	Backends         []string
 	ReadOnlyBackends []string
@@ -52,10 +56,27 @@ type settings struct {
 	LoginTimeout     time.Duration
 	ReadTimeout      time.Duration
 	WriteTimeout     time.Duration
-	AdminAddress     string
-	AdminUsername    string
-	AdminPassword    string
-	AdminLuaScript   string
+
+	ProxyTLS           string
+	ProxyTLSCert       string
+	ProxyTLSKey        string
+	ProxyTLSCA         string
+	ProxyTLSClientCert string
+	ProxyTLSMinVersion string
+	ProxyRSAKey        string
+	BackendTLS         string
+	BackendTLSCA       string
+	BackendTLSCert     string
+	BackendTLSKey      string
+	ProxyCompression   string
+	BackendCompression string
+	ZlibLevel          int
+	ZstdLevel          int
+
+	AdminAddress   string
+	AdminUsername  string
+	AdminPassword  string
+	AdminLuaScript string
 }
 
 // kind is the type of an option's value.
@@ -69,6 +90,8 @@ const (
 	listKind // may be given more than once
 	intKind
 	secondsKind
+	countKind // a whole number that may be large
+	sizeKind  // bytes, with k, m or g behind the number
 )
 
 // takesValue tells whether the option needs a value on the command line.
@@ -85,127 +108,17 @@ type option struct {
 	group   string // mainGroup, or the plugin that it belongs to
 	help    string
 	cmdOnly bool // not a key of the defaults-file
-	dst     func(*settings) any
+	// choices are the values that a string may have; nil: any. With list, it may
+	// have several of them with commas between them, or the first one alone.
+	choices []string
+	list    bool
+	// low and high bound an integer. 0 and 0: from 0 up.
+	low, high int
+	dst       func(*settings) any
 }
 
 // mainGroup is the group of the options that do not belong to a plugin.
 const mainGroup = "main"
-
-var options = []option{
-	{long: "version", short: 'V', kind: flagKind, group: mainGroup, cmdOnly: true,
-		help: "show the version and exit",
-		dst:  func(s *settings) any { return &s.Version }},
-	{long: "defaults-file", kind: stringKind, arg: "FILE", group: mainGroup, cmdOnly: true,
-		help: "read options from FILE; nobody but its owner and group may have access to it (mode 0660 or stricter); relative to the current directory",
-		dst:  func(s *settings) any { return &s.DefaultsFile }},
-	{long: "daemon", kind: flagKind, group: mainGroup,
-		help: "run in the background; errors that come later than the options' are in the log only",
-		dst:  func(s *settings) any { return &s.Daemon }},
-	{long: "keepalive", kind: flagKind, group: mainGroup,
-		help: "start the proxy again, 2 seconds later, if it crashes or is killed",
-		dst:  func(s *settings) any { return &s.Keepalive }},
-	{long: "pid-file", kind: fileKind, arg: "FILE", group: mainGroup,
-		help: "write the process id of the serving process to FILE; removed at an orderly exit",
-		dst:  func(s *settings) any { return &s.PidFile }},
-	{long: "user", kind: stringKind, arg: "USER", group: mainGroup,
-		help: "run as USER once the addresses are bound; for root only",
-		dst:  func(s *settings) any { return &s.User }},
-	{long: "basedir", kind: stringKind, arg: "DIR", group: mainGroup, defText: "parent of the program's directory",
-		help: "absolute directory that relative file names are taken from",
-		dst:  func(s *settings) any { return &s.Basedir }},
-	{long: "max-open-files", kind: intKind, arg: "N", def: "0", defText: "0, leave it alone", group: mainGroup,
-		help: "limit of open files; a client connection takes two",
-		dst:  func(s *settings) any { return &s.MaxOpenFiles }},
-	{long: "event-threads", kind: intKind, arg: "N", defText: "one per CPU", group: mainGroup,
-		help: "number of event loops",
-		dst:  func(s *settings) any { return &s.EventThreads }},
-	{long: "shutdown-timeout", kind: secondsKind, arg: "SECONDS", def: "10", group: mainGroup,
-		help: "how long an orderly shutdown waits for running commands and transactions",
-		dst:  func(s *settings) any { return &s.ShutdownTimeout }},
-	{long: "verbose-shutdown", kind: flagKind, group: mainGroup,
-		help: "log the exit code at level critical",
-		dst:  func(s *settings) any { return &s.VerboseShutdown }},
-	{long: "log-level", kind: stringKind, arg: "LEVEL", def: "critical", group: mainGroup,
-		help: "log this level and what is more severe: error, critical, warning, message, info, debug",
-		dst:  func(s *settings) any { return &s.LogLevel }},
-	{long: "log-file", kind: fileKind, arg: "FILE", defText: "standard error", group: mainGroup,
-		help: "append the log to FILE; SIGHUP opens it again",
-		dst:  func(s *settings) any { return &s.LogFile }},
-	{long: "log-use-syslog", kind: flagKind, group: mainGroup,
-		help: "log to syslog",
-		dst:  func(s *settings) any { return &s.LogUseSyslog }},
-	{long: "log-backtrace-on-crash", kind: flagKind, group: mainGroup,
-		help: "at a crash, write the stacks of all goroutines (to the log file, too) and abort",
-		dst:  func(s *settings) any { return &s.LogBacktrace }},
-	{long: "plugins", kind: listKind, arg: "NAME", def: "proxy", group: mainGroup,
-		help: "plugins to load, in this order",
-		dst:  func(s *settings) any { return &s.Plugins }},
-	{long: "plugin-dir", kind: fileKind, arg: "DIR", group: mainGroup,
-		help: "accepted and not used: the plugins are part of the program",
-		dst:  func(s *settings) any { return &s.PluginDir }},
-	{long: "lua-path", kind: stringKind, arg: "PATTERN", group: mainGroup, defText: "LUA_PATH, or BASEDIR/lib/mysql-proxy/lua/?.lua",
-		help: "set LUA_PATH",
-		dst:  func(s *settings) any { return &s.LuaPath }},
-	{long: "lua-cpath", kind: stringKind, arg: "PATTERN", group: mainGroup, defText: "LUA_CPATH, or BASEDIR/lib/mysql-proxy/lua/?.so",
-		help: "set LUA_CPATH",
-		dst:  func(s *settings) any { return &s.LuaCPath }},
-	{long: "lua-states", kind: stringKind, arg: "HOW", def: "shared", group: mainGroup,
-		help: "shared: all clients' scripts share one Lua state, as ever; per-loop: each event loop has its own, for scripts that share nothing",
-		dst:  func(s *settings) any { return &s.LuaStates }},
-	{long: "lua-hook-time", kind: secondsKind, arg: "SECONDS", def: "5", group: mainGroup,
-		help: "how long one call of a script's function may take before it is stopped; 0 for any time",
-		dst:  func(s *settings) any { return &s.LuaHookTime }},
-
-	{long: "proxy-address", short: 'P', kind: listKind, arg: "ADDRESS", def: ":4040", group: "proxy",
-		help: "listen here: HOST:PORT, :PORT, [IPV6]:PORT or /path/of/socket; may be given several times",
-		dst:  func(s *settings) any { return &s.ProxyAddresses }},
-	{long: "proxy-backend-addresses", short: 'b', kind: listKind, arg: "ADDRESS", def: "127.0.0.1:3306", group: "proxy",
-		help: "read/write server; may be given several times",
-		dst:  func(s *settings) any { return &s.Backends }},
-	{long: "proxy-read-only-backend-addresses", short: 'r', kind: listKind, arg: "ADDRESS", group: "proxy",
-		help: "read-only server; may be given several times",
-		dst:  func(s *settings) any { return &s.ReadOnlyBackends }},
-	{long: "proxy-lua-script", short: 's', kind: fileKind, arg: "FILE", group: "proxy",
-		help: "script that is run for the client connections",
-		dst:  func(s *settings) any { return &s.ProxyLuaScript }},
-	{long: "no-proxy", kind: reversedKind, group: "proxy",
-		help: "neither listen nor use any server",
-		dst:  func(s *settings) any { return &s.Proxy }},
-	{long: "proxy-pool-no-change-user", kind: reversedKind, group: "proxy",
-		help: "do not send COM_CHANGE_USER when a client gets a pooled connection",
-		dst:  func(s *settings) any { return &s.ChangeUser }},
-	{long: "proxy-connect-timeout", kind: secondsKind, arg: "SECONDS", def: "2.0", group: "proxy",
-		help: "how long a connect to a server may take before another one is tried",
-		dst:  func(s *settings) any { return &s.ConnectTimeout }},
-	{long: "proxy-login-timeout", kind: secondsKind, arg: "SECONDS", def: "10", group: "proxy",
-		help: "how long a client may take to log in",
-		dst:  func(s *settings) any { return &s.LoginTimeout }},
-	{long: "proxy-read-timeout", kind: secondsKind, arg: "SECONDS", def: "28800", group: "proxy",
-		help: "how long a client may be idle, and a server may take to respond",
-		dst:  func(s *settings) any { return &s.ReadTimeout }},
-	{long: "proxy-write-timeout", kind: secondsKind, arg: "SECONDS", def: "28800", group: "proxy",
-		help: "how long a client or server may take nothing of what is sent to it",
-		dst:  func(s *settings) any { return &s.WriteTimeout }},
-	{long: "proxy-skip-profiling", kind: reversedKind, group: "proxy",
-		help: "accepted and not used, as before",
-		dst:  func(s *settings) any { return &s.Profiling }},
-	{long: "proxy-fix-bug-25371", kind: flagKind, group: "proxy",
-		help: "accepted and not used, as before",
-		dst:  func(s *settings) any { return &s.FixBug25371 }},
-
-	{long: "admin-address", kind: stringKind, arg: "ADDRESS", def: ":4041", group: "admin",
-		help: "listen here for the admin console",
-		dst:  func(s *settings) any { return &s.AdminAddress }},
-	{long: "admin-username", kind: stringKind, arg: "USER", group: "admin",
-		help: "user name that the admin console asks for",
-		dst:  func(s *settings) any { return &s.AdminUsername }},
-	{long: "admin-password", kind: stringKind, arg: "PASSWORD", group: "admin",
-		help: "password that the admin console asks for",
-		dst:  func(s *settings) any { return &s.AdminPassword }},
-	{long: "admin-lua-script", kind: fileKind, arg: "FILE", group: "admin",
-		help: "script that answers the admin console's statements",
-		dst:  func(s *settings) any { return &s.AdminLuaScript }},
-}
 
 // findOption is the option with the long name, or nil.
 func findOption(long string) *option {
@@ -274,11 +187,25 @@ func (o *option) set(s *settings, value string) error {
 		if err != nil {
 			return err
 		}
-		if o.long == "event-threads" && (n < 1 || n > maxEventThreads) {
-			return fmt.Errorf("%d is not possible; give 1 to %d, or leave the option out for one per CPU", n, maxEventThreads)
+		if o.high > 0 && (n < o.low || n > o.high) {
+			hint := ""
+			if o.defText != "" {
+				hint = ", or leave the option out for " + o.defText
+			}
+			return fmt.Errorf("%d is not possible; give %d to %d%s", n, o.low, o.high, hint)
 		}
 		if n < 0 {
 			return fmt.Errorf("%d is negative; give 0 or more", n)
+		}
+		*dst = n
+	case *int64:
+		parse := parseCount
+		if o.kind == sizeKind {
+			parse = parseSize
+		}
+		n, err := parse(value)
+		if err != nil {
+			return err
 		}
 		*dst = n
 	case *time.Duration:
@@ -308,6 +235,68 @@ func parseInt(s string) (int, error) {
 		return 0, fmt.Errorf("%q is not an integer (decimal, 0x hexadecimal or 0 octal, at most %d)", s, 1<<31-1)
 	}
 	return int(n), nil
+}
+
+// parseCount reads a decimal integer that is not negative.
+func parseCount(s string) (int64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a whole number from 0 up", clip(s))
+	}
+	return int64(n), nil
+}
+
+// leastSize is the smallest size that means anything where sizes are used. A
+// number below it has most likely lost its unit.
+const leastSize = 1 << 20
+
+// parseSize reads a number of bytes, or of KiB, MiB or GiB with k, m or g
+// behind it. 0 stays 0.
+func parseSize(s string) (int64, error) {
+	number, shift := strings.TrimRight(s, blanks), 0
+	if number != "" {
+		shift = 10 * (1 + strings.IndexByte("kmg", number[len(number)-1]|0x20))
+	}
+	if shift > 0 {
+		number = strings.TrimRight(number[:len(number)-1], blanks)
+	}
+	n, err := strconv.ParseUint(number, 10, 63)
+	switch {
+	case err != nil || n > math.MaxInt64>>shift:
+		return 0, fmt.Errorf("%q is not a size; give a number of bytes, or one with k, m or g behind it, such as 64m", clip(s))
+	case n > 0 && n<<shift < leastSize:
+		return 0, fmt.Errorf("%q is less than 1m; give more, or 0 for any size", clip(s))
+	}
+	return int64(n << shift), nil
+}
+
+// unfit says what is wrong with the value of an option that has choices, or is
+// nil.
+func (o *option) unfit(s *settings) error {
+	value := *o.dst(s).(*string)
+	parts := []string{value}
+	if o.list {
+		parts = splitChoices(value)
+	}
+	for _, part := range parts {
+		if !slices.Contains(o.choices, part) || len(parts) > 1 && part == o.choices[0] {
+			give := strings.Join(o.choices[:len(o.choices)-1], ", ") + " or " + o.choices[len(o.choices)-1]
+			if o.list {
+				give = o.choices[0] + ", or one or more of " + strings.Join(o.choices[1:], ",")
+			}
+			return fmt.Errorf("--%s=%s is unknown; give %s", o.long, clip(value), give)
+		}
+	}
+	return nil
+}
+
+// splitChoices takes a list of choices apart.
+func splitChoices(value string) []string {
+	parts := strings.Split(value, ",")
+	for i := range parts {
+		parts[i] = strings.Trim(parts[i], blanks)
+	}
+	return parts
 }
 
 // longestTimeout stands for "never": ten years.

@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"time"
 
 	"mysqlproxy/engine"
 	"mysqlproxy/engine/hook"
@@ -29,10 +30,9 @@ func (w *scripting) world(g hook.Global) (*luahooks.Scripts, error) {
 	o := luahooks.Options{
 		Script: w.s.ProxyLuaScript, Log: w.log, Global: g, Version: scriptVersion,
 		LuaPath: os.Getenv("LUA_PATH"), BaseDir: w.s.Basedir,
-		Shutdown: w.shutdown, Time: w.s.LuaHookTime,
-	}
-	if o.Time == 0 {
-		o.Time = -1 // any
+		Shutdown: w.shutdown,
+		// There, 0 is the default and a number below it is any.
+		Instructions: orAny(w.s.LuaInstructions), Time: orAny(w.s.LuaHookTime), Memory: orAny(w.s.LuaMemory),
 	}
 	if w.s.LuaStates == "per-loop" {
 		o.PerLoop = w.loops
@@ -40,6 +40,14 @@ func (w *scripting) world(g hook.Global) (*luahooks.Scripts, error) {
 	lua, err := luahooks.New(o)
 	w.lua = lua
 	return lua, err
+}
+
+// orAny is n, or -1 if n is 0.
+func orAny[T int64 | time.Duration](n T) T {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // scriptVersion is what scripts are told. Some ask for a minor version above 0

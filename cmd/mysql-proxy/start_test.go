@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -49,7 +50,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"file open to all", []string{"--defaults-file=" + open}, 1, "mode 0644 gives access to everybody"},
 		{"file missing, even with help", []string{"--help", "--defaults-file=" + nowhere}, 1, "no such file"},
 		{"fault in the file", []string{"--defaults-file=" + faulty}, 1, `faulty.cnf' failed: line 3: daemon: "maybe" is neither true nor false`},
-		{"log level", []string{"--log-level=notice"}, 1, "--log-level=notice is unknown; give one of error, critical, warning, message, info, debug"},
+		{"log level", []string{"--log-level=notice"}, 1, "--log-level=notice is unknown; give error, critical, warning, message, info or debug"},
 		{"two logs", []string{"--log-file=/tmp/x", "--log-use-syslog"}, 1, "exclude each other"},
 		{"log file in no folder", []string{"--log-file=" + nowhere}, 1, "cannot open the log file " + nowhere + ": no such file"},
 		{"pid file in no folder", []string{free(), "--pid-file=" + nowhere}, 1, "cannot write the pid file " + nowhere + ": no such file"},
@@ -57,8 +58,10 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"event threads", []string{"--event-threads=0"}, 1, "0 is not possible"},
 		{"plugin admin without a password", []string{"--plugins=proxy", "--plugins=admin", "--admin-username=root"}, 1, "the admin plugin needs --admin-username and --admin-password; give both"},
 		{"Lua states", []string{"--lua-states=many"}, 1, "--lua-states=many is unknown; give shared or per-loop"},
-		{"plugin debug", []string{"--plugins=debug"}, 1, "the plugin debug is not supported by this version yet"},
-		{"plugin replicant", []string{"--plugins=replicant"}, 1, "the plugin replicant is not supported by this version yet"},
+		{"plugin debug", []string{"--plugins=debug"}, 1, "MySQL Proxy's plugin debug is left out: it would run any text as Lua"},
+		{"plugin debug's option", []string{"--debug-address=:4043", "--plugins=debug"}, 1, "MySQL Proxy's plugin debug is left out: it would run any text as Lua"},
+		{"plugin replicant", []string{"--plugins=replicant"}, 1, "MySQL Proxy's plugin replicant is left out"},
+		{"help for a plugin that is left out", []string{"--help-replicant"}, 1, "mysqlbinlog shows them"},
 		{"plugin list with commas", []string{"--plugins=proxy,nothing"}, 1, "there is no plugin nothing; known: proxy, admin"},
 		{"address", []string{"-P", "::1"}, 1, "--proxy-address: address \"::1\": an IPv6 address needs brackets"},
 		{"backend address", []string{"-b", "db1:x"}, 1, "--proxy-backend-addresses: address \"db1:x\": the port \"x\" is not a number"},
@@ -161,7 +164,7 @@ func TestFileInUseIsUnderstood(t *testing.T) {
 	if len(l.warnings) != 3 {
 		t.Errorf("warnings %q, want one for each admin option", l.warnings)
 	}
-	config, err := engineConfig(s, nil, nil)
+	config, err := engineConfig(s, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 
 	"mysqlproxy/engine"
@@ -16,22 +17,28 @@ import (
 // checkAddresses finds mistyped addresses while somebody is looking, without
 // asking the name service. The warnings are one line each.
 func checkAddresses(s *settings) (warnings []string, err error) {
-	for _, list := range []struct {
+	type list struct {
 		option    string
 		addresses []string
 		listen    bool
-	}{
+	}
+	lists := []list{
 		{"proxy-address", s.ProxyAddresses, true},
 		{"proxy-backend-addresses", s.Backends, false},
 		{"proxy-read-only-backend-addresses", s.ReadOnlyBackends, false},
-	} {
+	}
+	if slices.Contains(s.Plugins, "admin") {
+		lists = append(lists, list{"admin-address", []string{s.AdminAddress}, true})
+	}
+	for _, list := range lists {
 		for _, text := range list.addresses {
 			e, err := reactor.SplitAddr(text)
 			switch {
 			case err != nil:
 				return nil, fmt.Errorf("--%s: %w", list.option, err)
 			case list.listen && e.Path == "" && !e.PortGiven:
-				warnings = append(warnings, fmt.Sprintf("--%s=%s has no port: it listens on %d, not on 4040", list.option, clean(text), reactor.DefaultPort))
+				o := findOption(list.option)
+				warnings = append(warnings, fmt.Sprintf("--%s=%s has no port: it listens on %d, not on %s", list.option, clean(text), reactor.DefaultPort, strings.TrimPrefix(o.def, ":")))
 			case !list.listen && e.Path == "" && e.Port == 0:
 				return nil, fmt.Errorf("--%s: address %q: port 0 is for listening only", list.option, text)
 			}
@@ -69,7 +76,7 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		w.address = a
 		c.Admin = w.admin
 	}
-	if !slices.Contains(s.Plugins, "proxy") || !s.Proxy {
+	if !s.runsProxy() {
 		return c, nil
 	}
 	for _, text := range s.ProxyAddresses {
@@ -79,7 +86,8 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		}
 		c.Listen = append(c.Listen, a)
 	}
-	seen := map[reactor.Addr]string{} // how the address was given
+	seen := map[reactor.Addr]string{}  // how the address was given
+	hosts := map[reactor.Addr]string{} // its host alone
 	add := func(option string, addresses []string, readOnly bool) error {
 		for _, text := range addresses {
 			a, err := reactor.ParseAddr(text)
@@ -90,6 +98,9 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 				return fmt.Errorf("--%s=%s: the server %v is already there as %s; remove one", option, clean(text), a, clean(before))
 			}
 			seen[a] = text
+			if e, err := reactor.SplitAddr(text); err == nil {
+				hosts[a] = e.Host
+			}
 			c.Backends = append(c.Backends, engine.BackendConfig{Addr: a, ReadOnly: readOnly})
 		}
 		return nil
@@ -97,8 +108,14 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 	if err := add("proxy-backend-addresses", s.Backends, false); err != nil {
 		return c, err
 	}
-	return c, add("proxy-read-only-backend-addresses", s.ReadOnlyBackends, true)
+	if err := add("proxy-read-only-backend-addresses", s.ReadOnlyBackends, true); err != nil {
+		return c, err
+	}
+	return c, security(&c, s, hosts, log)
 }
+
+// runsProxy tells whether there is an address for clients at all.
+func (s *settings) runsProxy() bool { return slices.Contains(s.Plugins, "proxy") && s.Proxy }
 
 // announce logs what the proxy is going to do, in the words that operators
 // look for: addresses as they were given, and resolved where that differs.
