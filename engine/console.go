@@ -93,7 +93,7 @@ func (x *scripted) adminCommand(payload []byte) {
 		return
 	}
 	text := "need a resultset + proxy.PROXY_SEND_RESULT"
-	if v.Action != hook.Default || unfit {
+	if v.Action != hook.Default || v.Failed || unfit {
 		text += " ... got something else"
 	}
 	c.write(packet.AppendPacket(nil, x.cmd.seq+1, packet.AppendERR(nil, 1105, "07000", text)))

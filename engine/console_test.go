@@ -103,6 +103,8 @@ func TestConsole(t *testing.T) {
 		{"no hook", nil, inARow(in, steps(SendPacket(0, query), ExpectERR(1, 1105, "07000", need), ExpectEnd())), ReasonScript},
 		{"another decision", func(s hook.Session, p []byte) hook.Verdict { s.Queue().Append(inject(1, p, false)); return sendQuery() },
 			inARow(in, steps(SendPacket(0, query), ExpectERR(1, 1105, "07000", need+" ... got something else"), ExpectEnd())), ReasonScript},
+		{"a script that fails", func(hook.Session, []byte) hook.Verdict { return hook.Verdict{Failed: true} },
+			inARow(in, steps(SendPacket(0, query), ExpectERR(1, 1105, "07000", need+" ... got something else"), ExpectEnd())), ReasonScript},
 		{"a query without a text", answers, inARow(in, steps(SendPacket(0, []byte{3}), ExpectERR(1, 1105, "07000", need+" ... got something else"), ExpectEnd())), ReasonScript},
 		{"an empty command", answers, inARow(in, steps(SendPacket(0, nil), ExpectERR(1, 1105, "07000", need+" ... got something else"), ExpectEnd())), ReasonScript},
 		{"a query for a file", answers, inARow(in, steps(SendPacket(0, Query("load data")), ExpectERR(1, 1105, "07000", need+" ... got something else"), ExpectEnd())), ReasonScript},

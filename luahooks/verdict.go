@@ -26,13 +26,14 @@ func (s *script) ConnectServer() hook.Verdict {
 	if !s.usable() {
 		return refusal(failedToExecute)
 	}
-	switch s.decision(hook.ConnectServer) {
+	n, ok := s.decision(hook.ConnectServer)
+	switch n {
 	case sendResult:
 		return s.answer()
 	case ignoreResult:
 		return hook.Verdict{Action: hook.IgnoreResult}
 	}
-	return hook.Verdict{}
+	return hook.Verdict{Failed: !ok}
 }
 
 // ReadHandshake calls read_handshake.
@@ -45,14 +46,15 @@ func (s *script) ReadHandshake() hook.Verdict {
 	if !s.usable() {
 		return hook.Verdict{}
 	}
-	switch s.decision(hook.ReadHandshake) {
+	n, ok := s.decision(hook.ReadHandshake)
+	switch n {
 	case sendQuery:
 		s.log.Warn("(read_handshake) PROXY_SEND_QUERY is deprecated, use PROXY_SEND_RESULT", "script", s.file.path)
 		return s.answer()
 	case sendResult:
 		return s.answer()
 	}
-	return hook.Verdict{}
+	return hook.Verdict{Failed: !ok}
 }
 
 // ReadAuth calls read_auth.
@@ -65,7 +67,8 @@ func (s *script) ReadAuth() hook.Verdict {
 	if !s.usable() {
 		return hook.Verdict{}
 	}
-	switch s.decision(hook.ReadAuth) {
+	n, ok := s.decision(hook.ReadAuth)
+	switch n {
 	case sendQuery:
 		if s.session.Queue().Len() > 0 {
 			return hook.Verdict{Action: hook.SendQuery}
@@ -73,7 +76,7 @@ func (s *script) ReadAuth() hook.Verdict {
 	case sendResult:
 		return s.answer()
 	}
-	return hook.Verdict{}
+	return hook.Verdict{Failed: !ok}
 }
 
 // ReadAuthResult calls read_auth_result with a table that has the payload.
@@ -97,7 +100,7 @@ func (s *script) ReadAuthResult(payload []byte) hook.Verdict {
 	l.Push(auth)
 	ret, ok := s.call(hook.ReadAuthResult, 1)
 	if !ok {
-		return hook.Verdict{}
+		return hook.Verdict{Failed: true}
 	}
 	switch decided(ret) {
 	case sendResult:
@@ -133,9 +136,10 @@ func (s *script) ReadQuery(payload []byte) hook.Verdict {
 	queue := s.session.Queue()
 	if !ok {
 		queue.Reset()
-		return hook.Verdict{}
+		return hook.Verdict{Failed: true}
 	}
-	switch n := decided(ret); n {
+	n := decided(ret)
+	switch n {
 	case sendQuery:
 		if queue.Len() > 0 {
 			return hook.Verdict{Action: hook.SendQuery}
@@ -152,7 +156,7 @@ func (s *script) ReadQuery(payload []byte) hook.Verdict {
 		s.critical("(read_query) returned " + strconv.Itoa(n) + ", which means nothing: the query is forwarded")
 	}
 	queue.Reset()
-	return hook.Verdict{}
+	return hook.Verdict{Failed: n != 0}
 }
 
 // ReadQueryResult calls read_query_result with the injection.
@@ -178,7 +182,7 @@ func (s *script) ReadQueryResult(in *hook.Injection) hook.Verdict {
 	n := decided(ret)
 	switch {
 	case !ok || n == 0:
-		return hook.Verdict{}
+		return hook.Verdict{Failed: !ok}
 	case !in.ResultNeeded:
 		s.critical("(read_query_result) returned " + strconv.Itoa(n) +
 			" for a result that has been forwarded already: set resultset_is_needed in proxy.queries:append()")
@@ -204,11 +208,11 @@ func (s *script) DisconnectClient() {
 }
 
 // decision calls a hook of the login, or the last one, and returns its number:
-// 0 if it made no decision.
-func (s *script) decision(h hook.Set) int {
+// 0 if it made no decision. ok is false if it raised an error.
+func (s *script) decision(h hook.Set) (n int, ok bool) {
 	fn := s.function(h)
 	if fn == nil {
-		return 0
+		return 0, true
 	}
 	l := s.vm.l
 	l.Push(fn)
@@ -219,8 +223,8 @@ func (s *script) decision(h hook.Set) int {
 			nargs = 1
 		}
 	}
-	ret, _ := s.call(h, nargs)
-	return decided(ret)
+	ret, ok := s.call(h, nargs)
+	return decided(ret), ok
 }
 
 // loginArgument is what MySQL Proxy 0.6 gave to read_handshake and read_auth,

@@ -1,6 +1,7 @@
 package luahooks
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -9,7 +10,8 @@ import (
 )
 
 // TestReturnValues has every hook and every kind of value. The letter is the
-// verdict: d default, q send query, r send result, i ignore result.
+// verdict: d default, q send query, r send result, i ignore result. In read_query
+// a number that is none of these is a failure.
 func TestReturnValues(t *testing.T) {
 	values := []string{"nil", "0", "1", "2", "4", "3", "-1", "5", `"2"`, `" 2.9 "`, "2.9", "true", "{}", `"two"`, "0/0", "1e300"}
 	letters := map[hook.Action]byte{hook.Default: 'd', hook.SendQuery: 'q', hook.SendResult: 'r', hook.IgnoreResult: 'i'}
@@ -38,6 +40,10 @@ func TestReturnValues(t *testing.T) {
 			if (v.Action == hook.SendResult) != (len(v.Response) > 0) {
 				t.Errorf("%s returning %s: %d payloads", tc.hook, value, len(v.Response))
 			}
+			odd := tc.hook == "read_query" && slices.Contains([]string{"4", "3", "-1", "5", "1e300"}, value)
+			if v.Failed != odd {
+				t.Errorf("%s returning %s: failed is %t", tc.hook, value, v.Failed)
+			}
 			if tc.hook == "read_query" && (v.Action == hook.SendQuery) != (session.queue.Len() > 0) {
 				t.Errorf("read_query returning %s: %d queries are left in the queue", value, session.queue.Len())
 			}
@@ -54,8 +60,9 @@ func TestWrongDecisionsOfReadQueryAreLogged(t *testing.T) {
 		"return -1":                        "returned -1",
 	} {
 		w := newWorld(t, "", nil)
-		if _, v := w.query(t, body); v.Action != hook.Default {
-			t.Errorf("%s: action %d", body, v.Action)
+		failed := strings.HasPrefix(body, "return")
+		if _, v := w.query(t, body); v.Action != hook.Default || v.Failed != failed {
+			t.Errorf("%s: action %d, failed %t", body, v.Action, v.Failed)
 		}
 		w.log.has(t, "ERROR (read_query) ", want)
 	}
@@ -99,7 +106,7 @@ func TestHookThatFailsIsAsIfItWereNotThere(t *testing.T) {
 		"disconnect_client": func() hook.Verdict { s.DisconnectClient(); return hook.Verdict{} },
 	} {
 		session.queue.Reset()
-		if v := call(); v.Action != hook.Default || v.Response != nil {
+		if v := call(); v.Action != hook.Default || v.Response != nil || v.Failed != (name != "disconnect_client") {
 			t.Errorf("%s: verdict %v", name, v)
 		}
 		w.log.has(t, "ERROR ("+name+") ", ": on purpose in "+name)

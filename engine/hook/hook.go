@@ -79,7 +79,10 @@ const (
 // script asked for no packet at all. A response that the script described
 // wrongly arrives here as the ERR that says so.
 type Verdict struct {
-	Action   Action
+	Action Action
+	// Failed: the hook raised an error, or ReadQuery returned a number that means
+	// nothing. It is in the log, and Action is Default.
+	Failed   bool
 	Response [][]byte
 }
 
