@@ -10,6 +10,8 @@ import (
 type backend struct {
 	of                  hook.Backend
 	object, pool, users *lua.LUserData
+	dst                 addressObject
+	user                *lua.LUserData // of pool.users, the last one that was asked for
 }
 
 // backendsIndex reads proxy.global.backends[i].
@@ -18,13 +20,32 @@ func (v *vm) backendsIndex(l *lua.LState) int {
 	if !ok {
 		l.TypeError(2, lua.LTNumber)
 	}
+	l.Push(v.backendAt(i))
+	return 1
+}
+
+func (v *vm) backendAt(i int) lua.LValue {
 	list := v.opts.Global.Backends()
 	if i < 1 || i > len(list) {
-		l.Push(lua.LNil)
-		return 1
+		return lua.LNil
 	}
-	l.Push(v.backend(list[i-1], i-1))
-	return 1
+	return v.backend(list[i-1], i-1)
+}
+
+// allBackends is the value of proxy.global.backends.
+type allBackends struct{}
+
+// element is for the loop.
+func (allBackends) element(v *vm, ud *lua.LUserData, i int) (lua.LValue, bool) {
+	if ud != v.backends {
+		return nil, false
+	}
+	return v.backendAt(i), true
+}
+
+// length is for the loop.
+func (allBackends) length(v *vm, ud *lua.LUserData) (int, bool) {
+	return len(v.opts.Global.Backends()), ud == v.backends
 }
 
 // backend returns the object of a backend, the same each time as long as the
@@ -55,34 +76,49 @@ func (v *vm) backendsLen(l *lua.LState) int {
 }
 
 func (v *vm) backendIndex(l *lua.LState) int {
-	b := self[*backend](l)
-	var value lua.LValue = lua.LNil
-	switch key(l) {
+	l.Push(self[*backend](l).value(v, key(l)))
+	return 1
+}
+
+// field is for the loop, of all three objects.
+func (b *backend) field(v *vm, ud *lua.LUserData, name string) (lua.LValue, bool) {
+	switch ud.Metatable {
+	case lua.LValue(v.class.backend):
+		return b.value(v, name), true
+	case lua.LValue(v.class.pool):
+		return b.poolValue(name), true
+	case lua.LValue(v.class.users):
+		return b.userNamed(v, name), true
+	}
+	return nil, false
+}
+
+func (b *backend) value(v *vm, name string) lua.LValue {
+	switch name {
 	case "dst":
-		value = v.object(v.class.address, b.of.Address())
+		return b.dst.of(v, b.of.Address())
 	case "state":
-		value = lua.LNumber(b.of.State())
+		return intValue(b.of.State())
 	case "type":
-		value = lua.LNumber(typeRW)
 		if b.of.ReadOnly() {
-			value = lua.LNumber(typeRO)
+			return intValue(typeRO)
 		}
+		return intValue(typeRW)
 	case "uuid":
 		if uuid := b.of.UUID(); uuid != "" {
-			value = lua.LString(uuid)
+			return lua.LString(uuid)
 		}
 	case "connected_clients":
-		value = lua.LNumber(b.of.Clients())
+		return intValue(b.of.Clients())
 	case "pool":
-		value = b.pool
+		return b.pool
 	// Names of 0.6 and 0.7 that later scripts still read:
 	case "address":
-		value = lua.LString(addressName(b.of.Address()))
+		return lua.LString(addressName(b.of.Address()))
 	case "idling_connections":
-		value = lua.LNumber(v.idle(b, v.user()))
+		return intValue(v.idle(b, v.user()))
 	}
-	l.Push(value)
-	return 1
+	return lua.LNil
 }
 
 // user is the name that the session's client logged in with.
@@ -127,18 +163,20 @@ func assignedInt(l *lua.LState) int {
 }
 
 func (v *vm) poolIndex(l *lua.LState) int {
-	b := self[*backend](l)
-	var value lua.LValue = lua.LNil
-	switch key(l) {
-	case "min_idle_connections":
-		value = lua.LNumber(b.of.MinIdle())
-	case "max_idle_connections":
-		value = lua.LNumber(b.of.MaxIdle())
-	case "users":
-		value = b.users
-	}
-	l.Push(value)
+	l.Push(self[*backend](l).poolValue(key(l)))
 	return 1
+}
+
+func (b *backend) poolValue(name string) lua.LValue {
+	switch name {
+	case "min_idle_connections":
+		return intValue(b.of.MinIdle())
+	case "max_idle_connections":
+		return intValue(b.of.MaxIdle())
+	case "users":
+		return b.users
+	}
+	return lua.LNil
 }
 
 func (v *vm) poolNewIndex(l *lua.LState) int {
@@ -165,16 +203,34 @@ func (v *vm) usersIndex(l *lua.LState) int {
 	if !ok {
 		l.TypeError(2, lua.LTString)
 	}
-	l.Push(v.object(v.class.userOfOne, &poolUser{self[*backend](l), name}))
+	l.Push(self[*backend](l).userNamed(v, name))
 	return 1
 }
 
-func (v *vm) userIndex(l *lua.LState) int {
-	u := self[*poolUser](l)
-	var value lua.LValue = lua.LNil
-	if key(l) == "cur_idle_connections" {
-		value = lua.LNumber(v.idle(u.backend, u.name))
+// userNamed is pool.users[name].
+func (b *backend) userNamed(v *vm, name string) lua.LValue {
+	if b.user == nil || b.user.Value.(*poolUser).name != name {
+		b.user = v.object(v.class.userOfOne, &poolUser{b, name})
 	}
-	l.Push(value)
+	return b.user
+}
+
+func (v *vm) userIndex(l *lua.LState) int {
+	l.Push(self[*poolUser](l).value(v, key(l)))
 	return 1
+}
+
+// field is for the loop.
+func (u *poolUser) field(v *vm, ud *lua.LUserData, name string) (lua.LValue, bool) {
+	if ud.Metatable != lua.LValue(v.class.userOfOne) {
+		return nil, false
+	}
+	return u.value(v, name), true
+}
+
+func (u *poolUser) value(v *vm, name string) lua.LValue {
+	if name == "cur_idle_connections" {
+		return intValue(v.idle(u.backend, u.name))
+	}
+	return lua.LNil
 }

@@ -11,12 +11,9 @@ import (
 // a millisecond's worth. An ordinary hook ends before the first.
 const lookEvery = 50_000
 
-// budget is what one call may cost. It is the context of the Lua state, whose
-// loop asks it before each instruction whether it is done: that is where it
-// counts, and why a loop without calls cannot escape it. Without a context,
-// gopher-lua's loop asks nobody and cannot be stopped at all. The price, see
-// BenchmarkCounting, is some 5 ns an instruction: 10 to 20 % of an everyday hook, a
-// quarter of a tight loop.
+// budget is what one call may cost. The loop that runs Lua counts instructions in
+// it, see loop.go. Coroutines run in gopher-lua's, which can be stopped by a context
+// only: the budget is one, and is asked before each instruction whether it is done.
 //
 // It belongs to its vm and is used under its lock.
 type budget struct {

@@ -20,24 +20,40 @@ func (v *vm) injectionIndex(l *lua.LState) int {
 	if in == nil {
 		l.RaiseError("the injection is gone: it is there during read_query_result only")
 	}
-	var value lua.LValue
-	switch name := key(l); name {
-	case "id", "type":
-		value = lua.LNumber(in.ID)
-	case "query":
-		value = lua.LString(in.Query)
-	case "query_time":
-		value = microseconds(in.Queued, in.First)
-	case "response_time":
-		value = microseconds(in.Queued, in.Last)
-	case "resultset":
-		value = v.object(v.class.resultset, &resultset{Result: in.Result})
-	default:
+	name := key(l)
+	value, ok := object.value(v, name)
+	if !ok {
 		object.script.note("inj." + name + " does not exist")
-		value = lua.LNil
 	}
 	l.Push(value)
 	return 1
+}
+
+// field is for the loop.
+func (object *injection) field(v *vm, ud *lua.LUserData, name string) (lua.LValue, bool) {
+	if object.of == nil || ud.Metatable != lua.LValue(v.class.injection) {
+		return nil, false
+	}
+	return object.value(v, name)
+}
+
+func (object *injection) value(v *vm, name string) (value lua.LValue, ok bool) {
+	in := object.of
+	switch name {
+	case "id", "type":
+		return intValue(in.ID), true
+	case "query":
+		return lua.LString(in.Query), true
+	case "query_time":
+		return microseconds(in.Queued, in.First), true
+	case "response_time":
+		return microseconds(in.Queued, in.Last), true
+	case "resultset":
+		r := &resultset{Result: in.Result}
+		r.object = lua.LUserData{Value: r, Env: v.l.G.Global, Metatable: v.class.resultset}
+		return &r.object, true
+	}
+	return lua.LNil, false
 }
 
 // microseconds is the time between two moments, 0 if the second never came.

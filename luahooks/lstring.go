@@ -37,6 +37,7 @@ func (s *stdlib) openString(l *lua.LState) {
 		"sub":     stringSub,
 		"upper":   stringUpper,
 	})
+	s.strings = lib
 	lib.RawSetString("gfind", lib.RawGetString("gmatch"))
 	meta := l.CreateTable(0, 8)
 	meta.RawSetString("__index", lib)

@@ -15,13 +15,15 @@ type tokenList struct {
 	// objects are made in blocks: a script that looks at one token looks at
 	// its neighbours. A nil block has none yet.
 	objects [][]tokenObject
+	meta    *lua.LTable // of the objects
 }
 
 // tokenObject is one token as userdata.
 type tokenObject struct {
 	lua.LUserData
 	list *tokenList
-	ndx  int // from 0
+	ndx  int        // from 0
+	text lua.LValue // nil until it is asked for
 }
 
 const (
@@ -59,7 +61,7 @@ func openTokenizer(l *lua.LState) int {
 			if len(sql) > math.MaxUint32 {
 				l.ArgError(1, "statement too long")
 			}
-			list := &tokenList{sql: sql, tokens: scanAll(sql)}
+			list := &tokenList{sql: sql, tokens: scanAll(sql), meta: tokens}
 			l.Push(&lua.LUserData{Value: list, Env: l.Env, Metatable: mt})
 			return 1
 		},
@@ -113,6 +115,37 @@ func (list *tokenList) object(ndx int, mt *lua.LTable) *lua.LUserData {
 		o.Value, o.Metatable = o, mt
 	}
 	return &o.LUserData
+}
+
+// element is for the loop. tokenMeta is the metatable of a list's tokens.
+func (list *tokenList) element(_ *vm, _ *lua.LUserData, i int) (lua.LValue, bool) {
+	if i < 1 || i > len(list.tokens) || list.tokens[i-1].id == tokenFreed {
+		return lua.LNil, true
+	}
+	return list.object(i-1, list.meta), true
+}
+
+// length is for the loop.
+func (list *tokenList) length(*vm, *lua.LUserData) (int, bool) { return len(list.tokens), true }
+
+// field is for the loop.
+func (o *tokenObject) field(_ *vm, _ *lua.LUserData, name string) (lua.LValue, bool) {
+	t := o.list.tokens[o.ndx]
+	if t.id == tokenFreed {
+		return nil, false
+	}
+	switch name {
+	case "text":
+		if o.text == nil {
+			o.text = lua.LString(t.text(o.list.sql))
+		}
+		return o.text, true
+	case "token_name":
+		return tokenNameValues[t.id], true
+	case "token_id":
+		return intValue(int(t.id)), true
+	}
+	return nil, false
 }
 
 // tokenListNewIndex frees a token: the only value that may be assigned is nil.

@@ -10,7 +10,10 @@ import (
 // modules, which find them there.
 func (v *vm) openLibraries(s *Scripts) {
 	openStdlib(v.l, s.opts.Stdout)
-	v.stdout = v.l.G.Registry.RawGetString(stdlibKey).(*lua.LUserData).Value.(*stdlib).stdout
+	v.std = shared(v.l)
+	v.std.owned = func(meta lua.LValue) bool {
+		return meta == lua.LValue(v.envMeta) || v.current != nil && meta == lua.LValue(v.current.inherit)
+	}
 	v.countCoroutines()
 	if path := s.opts.LuaPath; path != "" {
 		v.setLuaPath(path)

@@ -11,6 +11,7 @@ import (
 // kept. It is decoded as far as the script looks at it.
 type resultset struct {
 	hook.Result
+	object  lua.LUserData
 	columns []packet.Column // borrow Packets
 	bare    bool            // no result at all: OK, ERR, or a request for a file
 	unnamed bool            // the column definitions have been left out
@@ -38,29 +39,46 @@ func (v *vm) resultsetIndex(l *lua.LState) int {
 		if payload, _, ok := cutPayload(r.Packets); ok {
 			value = lua.LString(payload)
 		}
-	case "row_count":
-		value = lua.LNumber(r.Rows)
-	case "bytes":
-		value = lua.LNumber(r.RowBytes)
-	case "affected_rows":
-		value = r.count(r.AffectedRows)
-	case "insert_id":
-		value = r.count(r.InsertID)
-	case "warning_count":
-		value = lua.LNumber(r.Warnings)
-	case "query_status":
-		switch {
-		case r.Upload:
-		case r.Failed:
-			value = lua.LNumber(packetERR)
-		default:
-			value = lua.LNumber(packetOK)
-		}
 	case "flags":
 		value = r.flags(l)
+	default:
+		value, _ = r.value(name)
 	}
 	l.Push(value)
 	return 1
+}
+
+// field is for the loop.
+func (r *resultset) field(v *vm, ud *lua.LUserData, name string) (lua.LValue, bool) {
+	if ud.Metatable != lua.LValue(v.class.resultset) {
+		return nil, false
+	}
+	return r.value(name)
+}
+
+// value is a field that takes neither decoding nor a new object.
+func (r *resultset) value(name string) (value lua.LValue, ok bool) {
+	switch name {
+	case "row_count":
+		return lua.LNumber(r.Rows), true
+	case "bytes":
+		return lua.LNumber(r.RowBytes), true
+	case "affected_rows":
+		return r.count(r.AffectedRows), true
+	case "insert_id":
+		return r.count(r.InsertID), true
+	case "warning_count":
+		return intValue(int(r.Warnings)), true
+	case "query_status":
+		switch {
+		case r.Upload:
+			return lua.LNil, true
+		case r.Failed:
+			return intValue(packetERR), true
+		}
+		return intValue(packetOK), true
+	}
+	return lua.LNil, false
 }
 
 // count is one of an OK's numbers: nil if there were rows, 0 if there was
@@ -75,13 +93,22 @@ func (r *resultset) count(n uint64) lua.LValue {
 	return lua.LNil
 }
 
+// resultFlags are the fields of flags.
+var resultFlags = [...]struct {
+	name string
+	bit  uint16
+}{
+	{"in_trans", packet.StatusInTrans},
+	{"auto_commit", packet.StatusAutocommit},
+	{"no_good_index_used", 0x10},
+	{"no_index_used", 0x20},
+}
+
 func (r *resultset) flags(l *lua.LState) *lua.LTable {
-	const noGoodIndex, noIndex = 0x10, 0x20
-	t := l.CreateTable(0, 4)
-	t.RawSetString("in_trans", lua.LBool(r.Status&packet.StatusInTrans != 0))
-	t.RawSetString("auto_commit", lua.LBool(r.Status&packet.StatusAutocommit != 0))
-	t.RawSetString("no_good_index_used", lua.LBool(r.Status&noGoodIndex != 0))
-	t.RawSetString("no_index_used", lua.LBool(r.Status&noIndex != 0))
+	t := l.CreateTable(0, len(resultFlags))
+	for _, f := range resultFlags {
+		t.RawSetString(f.name, lua.LBool(r.Status&f.bit != 0))
+	}
 	return t
 }
 

@@ -79,6 +79,26 @@ type stdlib struct {
 	random        generator
 	hook          [3]lua.LValue // of debug.sethook
 	exit          func(code int)
+
+	strings *lua.LTable // the library, which is where methods of strings are
+	// exposed: a script may have got hold of a metatable of an object of ours, or
+	// of strings, or of a table that ours says is one (owned). Then those may have
+	// been changed, and nothing goes past them.
+	exposed bool
+	owned   func(meta lua.LValue) bool
+}
+
+// look notes that a script looks at the metatable of value.
+func (s *stdlib) look(value, meta lua.LValue) lua.LValue {
+	switch v := value.(type) {
+	case *lua.LTable:
+		s.exposed = s.exposed || s.owned != nil && s.owned(meta)
+	case *lua.LUserData:
+		s.exposed = s.exposed || v.Value != nil
+	case lua.LString:
+		s.exposed = true
+	}
+	return meta
 }
 
 // openStdlib opens all libraries of Lua 5.1 in a state without any. print and

@@ -19,7 +19,7 @@ func (s *stdlib) openBase(l *lua.LState) {
 		"error":          baseError,
 		"gcinfo":         baseGCInfo,
 		"getfenv":        baseGetFEnv,
-		"getmetatable":   baseGetMetatable,
+		"getmetatable":   s.baseGetMetatable,
 		"load":           baseLoad,
 		"loadfile":       baseLoadFile,
 		"loadstring":     baseLoadString,
@@ -118,8 +118,9 @@ func baseGCInfo(l *lua.LState) int {
 	return 1
 }
 
-func baseGetMetatable(l *lua.LState) int {
-	l.Push(l.GetMetatable(checkAny(l, 1)))
+func (s *stdlib) baseGetMetatable(l *lua.LState) int {
+	v := checkAny(l, 1)
+	l.Push(s.look(v, l.GetMetatable(v)))
 	return 1
 }
 

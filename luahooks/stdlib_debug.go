@@ -27,20 +27,24 @@ func (s *stdlib) openDebug(l *lua.LState) {
 			default:
 				meta = l.GetMetatable(v)
 			}
-			l.Push(meta)
+			l.Push(s.look(v, meta))
 			return 1
 		},
 		"getregistry": func(l *lua.LState) int {
+			s.exposed = true // metatables are in it
 			l.Push(l.G.Registry)
 			return 1
 		},
-		"getupvalue":   debugGetUpvalue,
-		"setfenv":      debugSetFEnv,
-		"sethook":      s.debugSetHook,
-		"setlocal":     debugSetLocal,
-		"setmetatable": debugSetMetatable,
-		"setupvalue":   debugSetUpvalue,
-		"traceback":    debugTraceback,
+		"getupvalue": debugGetUpvalue,
+		"setfenv":    debugSetFEnv,
+		"sethook":    s.debugSetHook,
+		"setlocal":   debugSetLocal,
+		"setmetatable": func(l *lua.LState) int {
+			s.look(l.Get(1), lua.LNil)
+			return debugSetMetatable(l)
+		},
+		"setupvalue": debugSetUpvalue,
+		"traceback":  debugTraceback,
 	})
 }
 

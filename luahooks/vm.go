@@ -37,9 +37,12 @@ type vm struct {
 	proxy    *lua.LTable // _G.proxy: constants and global; the rest is the session's
 	global   *lua.LTable // proxy.global
 	backends *lua.LUserData
-	stdout   *standardOut // what print writes to
-	envMeta  *lua.LTable  // of every session's environment: what it lacks is in _G
-	known    []*backend   // objects of proxy.global.backends, by index from 0
+	std      *stdlib
+	envMeta  *lua.LTable // of every session's environment: what it lacks is in _G
+	known    []*backend  // objects of proxy.global.backends, by index from 0
+
+	needed              *lua.LTable // { resultset_is_needed = true }, see isNeeded
+	appendFn, prependFn *lua.LFunction
 
 	class struct {
 		queue, connection, endpoint, address      *lua.LTable
@@ -75,12 +78,13 @@ func newVM(s *Scripts) *vm {
 	v.budget.time = s.opts.Time
 	v.budget.memory = uint64(s.opts.Memory)
 	v.budget.begin()
-	v.l.SetContext(&v.budget)
+	v.l.SetContext(&v.budget) // for coroutines
+	v.takeLoop()
 
 	v.defineClasses()
 	v.envMeta = v.l.CreateTable(0, 1)
 	v.envMeta.RawSetString("__index", v.l.G.Global)
-	v.backends = v.object(v.class.backends, nil)
+	v.backends = v.object(v.class.backends, allBackends{})
 	v.global = v.l.NewTable()
 	v.global.RawSetString("config", v.l.NewTable())
 	v.global.RawSetString("backends", v.backends)
@@ -97,8 +101,8 @@ func newVM(s *Scripts) *vm {
 // there are 4 KiB of it; here nothing is lost however the process ends, and a
 // call that prints nothing pays nothing.
 func (v *vm) flush() {
-	if len(v.stdout.buf) > 0 {
-		v.stdout.flush()
+	if len(v.std.stdout.buf) > 0 {
+		v.std.stdout.flush()
 	}
 }
 

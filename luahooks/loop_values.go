@@ -1,0 +1,182 @@
+package luahooks
+
+import (
+	lua "github.com/yuin/gopher-lua"
+)
+
+// What the loop does with tables and objects. A nil LValue is "not here": the
+// instruction goes to gopher-lua. Metatables that scripts could have got hold of
+// and changed are not relied on: see stdlib.exposed.
+
+// getGlobal reads a variable of a function's environment.
+func (v *vm) getGlobal(env *lua.LTable, name string) lua.LValue {
+	if value := env.RawGetString(name); value != lua.LNil {
+		return value
+	}
+	global := v.l.G.Global
+	if env != global {
+		if env.Metatable != lua.LValue(v.envMeta) || v.std.exposed {
+			return nil
+		}
+		if value := global.RawGetString(name); value != lua.LNil {
+			return value
+		}
+	}
+	return nilWithout(global)
+}
+
+// nilWithout is nil as Lua has it if t has no metatable.
+func nilWithout(t *lua.LTable) lua.LValue {
+	if t.Metatable == lua.LNil {
+		return lua.LNil
+	}
+	return nil
+}
+
+// getField reads object.name.
+func (v *vm) getField(object lua.LValue, name string) lua.LValue {
+	switch o := object.(type) {
+	case *lua.LTable:
+		if value := o.RawGetString(name); value != lua.LNil {
+			return value
+		}
+		if o != v.proxy {
+			return nilWithout(o)
+		}
+		s := v.current
+		if s == nil || v.std.exposed || o.Metatable != lua.LValue(s.inherit) {
+			return nil
+		}
+		if value := s.private.RawGetString(name); value != lua.LNil {
+			return value
+		}
+		return nilWithout(s.private)
+	case *lua.LUserData:
+		if f, ok := o.Value.(fielder); ok && !v.std.exposed {
+			if value, ok := f.field(v, o, name); ok {
+				return value
+			}
+		}
+	}
+	return nil
+}
+
+// getMethod reads object.name for object:name().
+func (v *vm) getMethod(object lua.LValue, name string) lua.LValue {
+	if _, ok := object.(lua.LString); ok {
+		if v.std.exposed {
+			return nil
+		}
+		if method := v.std.strings.RawGetString(name); method != lua.LNil {
+			return method
+		}
+		return nil
+	}
+	return v.getField(object, name)
+}
+
+// getElement reads object[key].
+func (v *vm) getElement(object, key lua.LValue) lua.LValue {
+	switch o := object.(type) {
+	case *lua.LTable:
+		if value := o.RawGet(key); value != lua.LNil {
+			return value
+		}
+		return nilWithout(o)
+	case *lua.LUserData:
+		if v.std.exposed {
+			return nil
+		}
+		switch key := key.(type) {
+		case lua.LNumber:
+			if list, ok := o.Value.(lister); ok {
+				if value, ok := list.element(v, o, truncate(float64(key))); ok {
+					return value
+				}
+			}
+		case lua.LString:
+			return v.getField(object, string(key))
+		}
+	}
+	return nil
+}
+
+// putField writes object.name and tells whether it has.
+func (v *vm) putField(object lua.LValue, name string, value lua.LValue) bool {
+	switch o := object.(type) {
+	case *lua.LTable:
+		if o.Metatable != lua.LNil {
+			return false
+		}
+		o.RawSetString(name, value)
+		return true
+	case *lua.LUserData:
+		s, ok := o.Value.(setter)
+		return ok && !v.std.exposed && s.setField(v, o, name, value)
+	}
+	return false
+}
+
+// lengthOf is #value.
+func (v *vm) lengthOf(value lua.LValue) lua.LValue {
+	switch o := value.(type) {
+	case lua.LString:
+		return intValue(len(o))
+	case *lua.LTable:
+		if o.Metatable == lua.LNil {
+			return intValue(o.Len())
+		}
+	case *lua.LUserData:
+		if list, ok := o.Value.(lister); ok && !v.std.exposed {
+			if n, ok := list.length(v, o); ok {
+				return intValue(n)
+			}
+		}
+	}
+	return nil
+}
+
+// isNeeded tells whether a table that is about to be made is the last argument of
+// proxy.queries:append() and is { resultset_is_needed = true }, and nothing else
+// will see it: then one table is good for all.
+//
+//	NEWTABLE a; LOADBOOL a+1 true; SETTABLEKS a "resultset_is_needed" a+1; CALL
+func (v *vm) isNeeded(regs []lua.LValue, code []uint32, a int, constants []lua.LValue) bool {
+	if len(code) < 3 {
+		return false
+	}
+	load, set, call := instruction(code[0]), instruction(code[1]), instruction(code[2])
+	if load.op() != lua.OP_LOADBOOL || load.a() != a+1 || load.b() == 0 || load.c() != 0 ||
+		set.op() != lua.OP_SETTABLEKS || set.a() != a || set.c() != a+1 || set.b()&isConstant == 0 ||
+		call.op() != lua.OP_CALL || call.a() >= a || call.a()+call.b() != a+1 {
+		return false
+	}
+	fn, ok := regs[call.a()].(*lua.LFunction)
+	return ok && (fn == v.appendFn || fn == v.prependFn) && constants[set.b()&^isConstant] == lua.LValue(resultNeeded)
+}
+
+const resultNeeded = lua.LString("resultset_is_needed")
+
+// flag is resultset.flags.name, of which the second half is next: the table between
+// the two is in register a and nobody sees it.
+func (v *vm) flag(object lua.LValue, next uint32, a int, constants []lua.LValue) lua.LValue {
+	inst := instruction(next)
+	if inst.op() != lua.OP_GETTABLEKS || inst.a() != a || inst.b() != a || inst.c()&isConstant == 0 {
+		return nil
+	}
+	ud, ok := object.(*lua.LUserData)
+	if !ok || ud.Metatable != lua.LValue(v.class.resultset) || v.std.exposed {
+		return nil
+	}
+	r, ok := ud.Value.(*resultset)
+	if !ok {
+		return nil
+	}
+	name, _ := constants[inst.c()&^isConstant].(lua.LString)
+	for _, f := range resultFlags {
+		if f.name == string(name) {
+			return lua.LBool(r.Status&f.bit != 0)
+		}
+	}
+	return lua.LNil
+}
