@@ -165,7 +165,7 @@ func TestIsTerminal(t *testing.T) {
 
 // What waits for a process must notice its end.
 func TestDemoNoticesADeadServer(t *testing.T) {
-	d := demo{set: settings{replicas: 1, dir: tempDir(t)}, direct: true, out: io.Discard}
+	d := demo{set: settings{flavour: flavours[0].name, replicas: 1, dir: tempDir(t)}, direct: true, out: io.Discard}
 	if err := d.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -12,11 +12,13 @@ import (
 type Description struct {
 	Dir      string        `json:"dir"`      // holds all files; deleted at the end
 	PID      int           `json:"pid"`      // of the testbed program itself
+	Flavour  string        `json:"flavour"`  // as --flavour names it
 	Version  string        `json:"version"`  // of the servers, as SELECT VERSION() says it
 	Database string        `json:"database"` // holds the tables of data.sql
 	Primary  ServerState   `json:"primary"`
 	Replicas []ServerState `json:"replicas"`
 	Users    Users         `json:"users"`
+	TLS      *TLSFiles     `json:"tls,omitempty"` // nil with --no-tls
 }
 
 // ServerState is one server as it is now. Name, addresses, sockets and folders
@@ -31,32 +33,10 @@ type ServerState struct {
 	PID      int    `json:"pid"`       // 0 while the server does not run
 	DataDir  string `json:"data_dir"`
 	Log      string `json:"log"` // the server's error log
-}
 
-// User is an account that exists on every server.
-type User struct {
-	Name     string `json:"name"`
-	Password string `json:"password"`
-	Plugin   string `json:"plugin"` // the server's name for how it authenticates
-}
-
-// Users are the accounts. There is no anonymous one.
-type Users struct {
-	// App may do everything but write to a server that is read_only, so that
-	// a statement sent to the wrong server fails as it would in production.
-	App User `json:"app"`
-
-	// Empty has mysql_native_password and no password; it owns the database only.
-	Empty User `json:"empty"`
-
-	// Ed25519 owns the database only. Its name is empty where the server's
-	// plugin auth_ed25519 is not installed.
-	Ed25519 User `json:"ed25519"`
-
-	Replication User `json:"replication"`
-
-	// Root may do everything, but logs in over the sockets only.
-	Root User `json:"root"`
+	// RSAPublicKey is the file with which a client without TLS may encrypt its
+	// password for caching_sha2_password (MySQL).
+	RSAPublicKey string `json:"rsa_public_key,omitempty"`
 }
 
 // Reply is the line that answers one control command.
@@ -65,22 +45,6 @@ type Reply struct {
 	OK      bool         `json:"ok"`
 	Error   string       `json:"error,omitempty"`  // why not OK
 	Server  *ServerState `json:"server,omitempty"` // after the command
-}
-
-// testbedUsers are the accounts of every testbed. The passwords are no
-// secrets: the servers listen on loopback and are thrown away.
-func testbedUsers(ed25519 bool) Users {
-	const native = "mysql_native_password"
-	u := Users{
-		App:         User{"app", "app-password", native},
-		Empty:       User{"empty", "", native},
-		Replication: User{"replication", "replication-password", native},
-		Root:        User{"root", "", native},
-	}
-	if ed25519 {
-		u.Ed25519 = User{"ed", "ed-password", "ed25519"}
-	}
-	return u
 }
 
 // jsonLine is v as one line of JSON with its line feed.

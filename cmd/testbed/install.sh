@@ -3,7 +3,7 @@
 #
 #   install.sh run    what `make run` needs
 #   install.sh test   what `make test` needs: other people's clients and
-#                     drivers too
+#                     drivers too, and newer servers (fetch.sh)
 #
 # mariadb-server-core is the server program only: nothing is set up or started.
 set -euo pipefail
@@ -72,4 +72,8 @@ if [[ $1 == test && ! -e /usr/lib/mysql/plugin/$plugin && ! -e .cache/plugin/$pl
 	dpkg-deb -x mariadb-server_*.deb files
 	mkdir -p "$root/.cache/plugin"
 	mv files/usr/lib/mysql/plugin/$plugin "$root/.cache/plugin/"
+	cd "$root"
 fi
+
+# Servers newer than the distribution's, to run beside it.
+if [[ $1 == test ]]; then cmd/testbed/fetch.sh mariadb11.8 mysql9; fi

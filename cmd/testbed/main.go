@@ -1,4 +1,4 @@
-// Testbed starts throw-away MariaDB servers on loopback, one primary and its
+// Testbed starts throw-away MariaDB or MySQL servers on loopback, one primary and its
 // replicas, for tests, for benchmarks and to look at the proxy in action.
 //
 //	testbed run     servers, until SIGINT, SIGTERM or SIGHUP
@@ -47,8 +47,15 @@ func command(args []string) error {
 func (set *settings) flags(f *flag.FlagSet) {
 	f.IntVar(&set.replicas, "replicas", 2, "start `N` replicas of the primary")
 	f.StringVar(&set.dir, "dir", "", "make the testbed's folder in `DIR` (default: the system's temp folder)")
-	f.StringVar(&set.mariadbd, "mariadbd", "", "`PATH` of the server program (default: looked up)")
+	f.StringVar(&set.flavour, "flavour", flavours[0].name, "`NAME` of the kind of servers: "+flavourNames())
+	f.StringVar(&set.server, "server", "", "`PATH` of the server program (default: looked up)")
 	f.StringVar(&set.pluginDir, "plugin-dir", "", "`DIR` with the server's plugins (default: looked up)")
+	set.tls = true
+	f.BoolVar(&set.tls, "tls", true, "the servers have certificates of a throw-away authority")
+	f.BoolFunc("no-tls", "the servers have none, the same as --tls=false", func(string) error {
+		set.tls = false
+		return nil
+	})
 	f.Func("option", "`name=value` is another option for every server; may be repeated", func(o string) error {
 		set.options = append(set.options, o)
 		return nil

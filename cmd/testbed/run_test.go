@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -63,11 +65,43 @@ func errorNumber(err error) uint16 {
 	return 0
 }
 
+// flavourCases are what the tests know of the flavours.
+var flavourCases = []struct {
+	name    string
+	version string // begins so
+	plugins map[string]User
+}{
+	{"mariadb10.11", "10.11.", map[string]User{
+		"app": {Plugin: native}, "empty": {Plugin: native}, "ed": {Plugin: "ed25519"}, "native": {Plugin: native}}},
+	{"mariadb11.8", "11.8.", map[string]User{
+		"app": {Plugin: native}, "empty": {Plugin: native}, "ed": {Plugin: "ed25519"}, "native": {Plugin: native},
+		"parsec": {Plugin: "parsec"}, "sha2": {Plugin: sha2}, "dialog": {Plugin: "two_questions"}}},
+	{"mysql9", "9.", map[string]User{
+		"app": {Plugin: sha2}, "empty": {Plugin: sha2}, "sha2": {Plugin: sha2}, "sha256": {Plugin: "sha256_password"}}},
+}
+
+const (
+	native = "mysql_native_password"
+	sha2   = "caching_sha2_password"
+)
+
 func TestRun(t *testing.T) {
-	r := runTestbed(t)
+	for i, f := range flavourCases {
+		if flavours[i].name != f.name {
+			t.Fatalf("flavour %d is %s, want %s", i, flavours[i].name, f.name)
+		}
+		t.Run(f.name, func(t *testing.T) { testRun(t, f.name, f.version, f.plugins) })
+	}
+}
+
+func testRun(t *testing.T, flavour, version string, plugins map[string]User) {
+	r := runTestbed(t, "--flavour="+flavour)
 	all := append([]ServerState{r.Primary}, r.Replicas...)
 	if len(all) != 3 {
 		t.Fatalf("%d servers, want 3", len(all))
+	}
+	if r.Flavour != flavour || !strings.HasPrefix(r.Version, version) {
+		t.Errorf("flavour %s, version %s; want %s, %s...", r.Flavour, r.Version, flavour, version)
 	}
 	app := map[string]*sql.DB{}
 	for _, s := range all {
@@ -129,38 +163,16 @@ func TestRun(t *testing.T) {
 		if got := errorNumber(err); got != readOnly {
 			t.Errorf("insert: %v, want error %d", err, readOnly)
 		}
+		if flavour == "mysql9" {
+			return // the privilege for it is the one for every variable
+		}
 		_, err = app["replica1"].Exec("SET GLOBAL read_only = 0")
 		if got := errorNumber(err); got != accessDenied {
 			t.Errorf("SET GLOBAL read_only: %v, want error %d", err, accessDenied)
 		}
 	})
-	t.Run("accounts", func(t *testing.T) {
-		const denied = 1045
-		for _, c := range []struct {
-			what, net string
-			user      User
-			want      uint16
-		}{
-			{"empty password", "tcp", r.Users.Empty, 0},
-			{"ed25519", "tcp", r.Users.Ed25519, 0},
-			{"replication", "tcp", r.Users.Replication, 0},
-			{"root over the socket", "unix", r.Users.Root, 0},
-			{"root over TCP", "tcp", r.Users.Root, denied},
-			{"anonymous", "tcp", User{}, denied},
-			{"wrong password", "tcp", User{Name: r.Users.App.Name, Password: "x"}, denied},
-		} {
-			if c.what == "ed25519" && c.user.Plugin != "ed25519" {
-				t.Errorf("no user with the plugin ed25519; `make deps` installs what it needs")
-				continue
-			}
-			for _, s := range all {
-				addr := map[string]string{"tcp": s.Addr, "unix": s.Socket}[c.net]
-				if err := connect(t, c.net, addr, c.user).Ping(); errorNumber(err) != c.want || (c.want == 0 && err != nil) {
-					t.Errorf("%s, %s: %v, want error %d", s.Name, c.what, err, c.want)
-				}
-			}
-		}
-	})
+	t.Run("accounts", func(t *testing.T) { testAccounts(t, r, all, plugins) })
+	t.Run("TLS", func(t *testing.T) { testTLS(t, r, all) })
 	t.Run("control", func(t *testing.T) { testControl(t, r) })
 
 	pids := r.pids()
@@ -172,6 +184,152 @@ func TestRun(t *testing.T) {
 		t.Errorf("after the end of its input: %v\n%s", err, r.err)
 	}
 	checkNothingLeft(t, filepath.Dir(r.Dir), pids...)
+}
+
+// testAccounts checks every account's plugin at the servers, and logs in with
+// those that the driver can.
+func testAccounts(t *testing.T, r *running, all []ServerState, plugins map[string]User) {
+	root := connect(t, "unix", r.Primary.Socket, r.Users.Root)
+	for _, a := range r.Users.accounts() {
+		query := "SELECT plugin FROM mysql.user WHERE host = '%' AND user = '" + a.user.Name + "'"
+		if got := one(t, root, query); got != a.user.Plugin {
+			t.Errorf("%s has the plugin %s, want %s as described", a.user.Name, got, a.user.Plugin)
+		}
+		if want, ok := plugins[a.user.Name]; ok && want.Plugin != a.user.Plugin {
+			t.Errorf("%s: plugin %s, want %s", a.user.Name, a.user.Plugin, want.Plugin)
+		}
+		delete(plugins, a.user.Name)
+	}
+	if len(plugins) > 0 {
+		t.Errorf("accounts are missing: %v; `make deps` installs what they need", plugins)
+	}
+	const denied, locked, lockedMySQL, expired = 1045, 4151, 3118, 1820
+	lock := uint16(locked)
+	if r.Flavour == "mysql9" {
+		lock = lockedMySQL
+	}
+	for _, c := range []struct {
+		what, net string
+		user      User
+		want      uint16
+	}{
+		{"the app user", "tcp", r.Users.App, 0},
+		{"empty password", "tcp", r.Users.Empty, 0},
+		{"ed25519", "tcp", r.Users.Ed25519, 0},
+		{"native", "tcp", r.Users.Native, 0},
+		{"caching_sha2", "tcp", r.Users.SHA2, 0},
+		{"sha256", "tcp", r.Users.SHA256, 0},
+		{"replication", "tcp", r.Users.Replication, 0},
+		{"root over the socket", "unix", r.Users.Root, 0},
+		{"root over TCP", "tcp", r.Users.Root, denied},
+		{"anonymous", "tcp", User{Plugin: "any"}, denied},
+		{"wrong password", "tcp", User{Name: r.Users.App.Name, Password: "x", Plugin: "any"}, denied},
+		{"without the TLS it must use", "tcp", r.Users.TLS, denied},
+		{"locked", "tcp", r.Users.Locked, lock},
+	} {
+		if c.user.Plugin == "" {
+			continue // the flavour has no such plugin
+		}
+		for _, s := range all {
+			addr := map[string]string{"tcp": s.Addr, "unix": s.Socket}[c.net]
+			err := connect(t, c.net, addr, c.user).Ping()
+			if c.want == denied && errors.Is(err, mysql.ErrUnknownPlugin) {
+				continue // an unknown user is asked by any plugin, not to be told from a known one
+			}
+			if errorNumber(err) != c.want || (c.want == 0 && err != nil) {
+				t.Errorf("%s, %s: %v, want error %d", s.Name, c.what, err, c.want)
+			}
+		}
+	}
+	// A driver that cannot offer a new password is refused or left with
+	// statements that fail.
+	db := connect(t, "tcp", r.Primary.Addr, r.Users.Expired)
+	if _, err := db.Exec("DO 1"); errorNumber(err) != expired && errorNumber(err) != 1862 {
+		t.Errorf("an expired password: %v, want error %d", err, expired)
+	}
+}
+
+// testTLS logs in over TLS, with a verified certificate.
+func testTLS(t *testing.T, r *running, all []ServerState) {
+	if r.TLS == nil {
+		t.Fatal("no TLS files are described")
+	}
+	pem, err := os.ReadFile(r.TLS.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		t.Fatal("the authority's certificate is none")
+	}
+	own, err := tls.LoadX509KeyPair(r.TLS.ClientCert, r.TLS.ClientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		for _, name := range []string{"127.0.0.1", "localhost"} {
+			cfg := mysql.NewConfig()
+			cfg.User, cfg.Passwd, cfg.Net, cfg.Addr = r.Users.TLS.Name, r.Users.TLS.Password, "tcp", s.Addr
+			cfg.TLS = &tls.Config{RootCAs: pool, ServerName: name, Certificates: []tls.Certificate{own}}
+			conn, err := mysql.NewConnector(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			db := sql.OpenDB(conn)
+			var variable, cipher string
+			if err := db.QueryRow("SHOW STATUS LIKE 'Ssl_cipher'").Scan(&variable, &cipher); err != nil || cipher == "" {
+				t.Errorf("%s as %s: %v, cipher %q", s.Name, name, err, cipher)
+			}
+			db.Close()
+		}
+	}
+}
+
+func TestNoTLS(t *testing.T) {
+	for _, f := range flavours {
+		r := runTestbed(t, "--flavour="+f.name, "--replicas=0", "--no-tls")
+		if r.TLS != nil {
+			t.Errorf("%s: TLS files are described: %+v", f.name, r.TLS)
+		}
+		cfg := mysql.NewConfig()
+		cfg.User, cfg.Passwd, cfg.Net, cfg.Addr = r.Users.App.Name, r.Users.App.Password, "tcp", r.Primary.Addr
+		cfg.TLSConfig, cfg.Logger = "skip-verify", quiet{}
+		conn, err := mysql.NewConnector(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(conn)
+		if err := db.Ping(); !errors.Is(err, mysql.ErrNoTLS) {
+			t.Errorf("%s: with TLS: %v, want %v", f.name, err, mysql.ErrNoTLS)
+		}
+		db.Close()
+		if err := connect(t, "tcp", r.Primary.Addr, r.Users.App).Ping(); err != nil {
+			t.Errorf("%s: without TLS: %v", f.name, err)
+		}
+		r.stdin.Close()
+		if err := r.cmd.Wait(); err != nil {
+			t.Errorf("%s: %v\n%s", f.name, err, r.err)
+		}
+	}
+}
+
+// The script that fetches servers and the program that looks for them must
+// agree on the folder.
+func TestLayoutIsTheScripts(t *testing.T) {
+	script, err := os.ReadFile("fetch.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{fmt.Sprintf("\nlayout=%d\n", layout), "/mysql-proxy-testbed\n"} {
+		if !strings.Contains(string(script), want) {
+			t.Errorf("fetch.sh has no %q", want)
+		}
+	}
+	for _, f := range flavours {
+		if f.fetched != strings.Contains(string(script), "\n\t"+f.name+")\n") {
+			t.Errorf("%s is fetched: %t, which is not what fetch.sh says", f.name, f.fetched)
+		}
+	}
 }
 
 func testControl(t *testing.T, r *running) {
@@ -284,8 +442,10 @@ func TestRunFails(t *testing.T) {
 	}{
 		"an option that the server does not know": {
 			args: []string{"--option", "no-such-option=1"}, want: "unknown variable 'no-such-option=1'"},
+		"no such flavour": {
+			args: []string{"--flavour", "oracle"}, want: "there are mariadb10.11, mariadb11.8, mysql9"},
 		"no such server program": {
-			args: []string{"--mariadbd", "/nonexistent"}, want: "/nonexistent"},
+			args: []string{"--server", "/nonexistent"}, want: "/nonexistent"},
 		"a folder too deep for sockets": {
 			below: strings.Repeat("deep/", 20), want: "--dir is too long"},
 		"too many replicas": {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,7 +22,7 @@ const startTimeout = 60 * time.Second
 
 var errStopping = errors.New("the testbed is being stopped")
 
-// server is one mariadbd with its folder. Its methods may be called from any
+// server is one server process with its folder. Its methods may be called from any
 // goroutine; mu makes one wait for the other.
 type server struct {
 	bed  *testbed
@@ -29,13 +30,22 @@ type server struct {
 	id   int
 	dir  string // DataDir, the socket and the log lie in it
 
+	// preparing is the data folder of a server that only makes it; empty: it is
+	// a server to be used, with a folder of its own.
+	preparing string
+
 	mu   sync.Mutex
 	port int
 	cmd  *exec.Cmd     // nil while it does not run
 	gone chan struct{} // closed when cmd has ended and was waited for
 }
 
-func (s *server) dataDir() string { return filepath.Join(s.dir, "data") }
+func (s *server) dataDir() string {
+	if s.preparing != "" {
+		return s.preparing
+	}
+	return filepath.Join(s.dir, "data")
+}
 func (s *server) socket() string  { return filepath.Join(s.dir, "sock") }
 func (s *server) logFile() string { return filepath.Join(s.dir, "log") }
 
@@ -48,6 +58,9 @@ func (s *server) state() ServerState {
 		Addr:   fmt.Sprintf("127.0.0.1:%d", s.port),
 		Socket: s.socket(), ServerID: s.id,
 		DataDir: s.dataDir(), Log: s.logFile(),
+	}
+	if key := filepath.Join(s.dataDir(), "public_key.pem"); exists(key) {
+		st.RSAPublicKey = key
 	}
 	if s.running() {
 		st.PID = s.cmd.Process.Pid
@@ -68,44 +81,49 @@ func (s *server) running() bool {
 	}
 }
 
-// args are mariadbd's options. What a test may want to be different, it gives
+// args are the server's options. What a test may want to be different, it gives
 // by --option, which comes last and so wins.
 func (s *server) args() []string {
-	args := append(s.bed.commonArgs(),
+	args := append(s.bed.fileArgs(s.bed),
 		"--datadir="+s.dataDir(),
 		"--socket="+s.socket(),
 		"--pid-file="+filepath.Join(s.dir, "pid"),
 		"--tmpdir="+filepath.Join(s.dir, "tmp"),
 		"--secure-file-priv="+filepath.Join(s.dir, "files"),
+	)
+	if s.preparing != "" {
+		return append(args, "--skip-networking", "--skip-log-bin")
+	}
+	args = append(args,
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--port=%d", s.port),
 		fmt.Sprintf("--server-id=%d", s.id),
 		"--report-host=127.0.0.1",
 		fmt.Sprintf("--report-port=%d", s.port),
-
-		"--log-bin=binlog",
-		"--relay-log=relaylog",
-		"--log-slave-updates", // a replica can be promoted
-		"--gtid-strict-mode",
-		"--slave-net-timeout=10", // seconds until a replica misses a paused primary
-		"--sync-binlog=0",
-
 		"--max-connections=12000",
 		"--open-files-limit=40000", // lowered by the server where the system allows less
-		"--back-log=4096",
 		"--thread-cache-size=64",
 		"--max-allowed-packet=1G",
 		"--local-infile=1",
 		"--max-connect-errors=4294967295", // tests break off many logins
 		"--default-time-zone=+00:00",
 	)
-	if s.id != primaryID {
-		args = append(args, "--read-only")
+	args = append(args, s.bed.serverArgs(s)...)
+	if s.bed.tls == (TLSFiles{}) {
+		args = append(args, s.bed.without)
+	} else {
+		args = append(args, s.bed.tlsArgs(s.bed.tls)...)
 	}
 	for _, o := range s.bed.options {
 		args = append(args, "--"+o)
 	}
 	return args
+}
+
+// serverCommand is a run of the server program, which is not started yet.
+func (b *testbed) serverCommand(args ...string) *exec.Cmd {
+	argv := append(slices.Clone(b.install.argv), args...)
+	return exec.Command(argv[0], argv[1:]...)
 }
 
 // start starts the server and waits until it answers over its socket.
@@ -131,7 +149,7 @@ func (s *server) start() error {
 	}
 	defer out.Close()
 
-	cmd := exec.Command(s.bed.mariadbd, s.args()...)
+	cmd := s.bed.serverCommand(s.args()...)
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = out, out // no --log-error: what is wrong with an option would get lost
 	if err := s.bed.spawn.start(cmd); err != nil {
@@ -196,9 +214,10 @@ func (s *server) exec(statements ...string) error {
 		return err
 	}
 	defer db.Close()
+	db.SetMaxOpenConns(1) // one session: what a statement sets, the next one finds
 	for _, q := range statements {
 		if _, err := db.Exec(q); err != nil {
-			return fmt.Errorf("%s: %s: %w", s.name, q, err)
+			return fmt.Errorf("%s: %.200s: %w", s.name, q, err)
 		}
 	}
 	return nil
