@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"mysqlproxy/luahooks"
 )
 
 // allPlugins are the groups that the table has options of.
@@ -163,5 +166,70 @@ func TestVersionHasTheOldShape(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "package.path: /x/?.lua\n") {
 		t.Errorf("no LUA_PATH in %q", out.String())
+	}
+}
+
+// On the command line and in the defaults-file alike.
+func TestWhatAScriptMayCost(t *testing.T) {
+	for _, tc := range []struct {
+		option, value string
+		want          int64 // as the script engine is told: -1 is any
+		says          string
+	}{
+		{"lua-hook-instructions", "0", -1, ""},
+		{"lua-hook-instructions", "5000000000", 5_000_000_000, ""},
+		{"lua-hook-instructions", "-1", 0, `"-1" is not a whole number from 0 up`},
+		{"lua-hook-instructions", "1m", 0, `"1m" is not a whole number from 0 up`},
+		{"lua-hook-instructions", "9223372036854775808", 0, "is not a whole number"},
+		{"lua-hook-memory", "0", -1, ""},
+		{"lua-hook-memory", "1048576", 1 << 20, ""},
+		{"lua-hook-memory", "1024k", 1 << 20, ""},
+		{"lua-hook-memory", "64m", 64 << 20, ""},
+		{"lua-hook-memory", "2G", 2 << 30, ""},
+		{"lua-hook-memory", "2 g", 2 << 30, ""},
+		{"lua-hook-memory", "64", 0, `"64" is less than 1m; give more, or 0 for any size`},
+		{"lua-hook-memory", "1023k", 0, "is less than 1m"},
+		{"lua-hook-memory", "64mb", 0, `"64mb" is not a size; give a number of bytes, or one with k, m or g behind it, such as 64m`},
+		{"lua-hook-memory", "1.5g", 0, "is not a size"},
+		{"lua-hook-memory", "-1m", 0, "is not a size"},
+		{"lua-hook-memory", "m", 0, "is not a size"},
+		{"lua-hook-memory", "", 0, "is not a size"},
+		{"lua-hook-memory", "9223372036854775807g", 0, "is not a size"},
+	} {
+		line, lineErr := load([]string{"--" + tc.option + "=" + tc.value}, nil)
+		name := filepath.Join(t.TempDir(), "cnf")
+		if err := os.WriteFile(name, []byte("[mysql-proxy]\n"+tc.option+" = "+tc.value+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, fileErr := load([]string{"--defaults-file=" + name}, nil)
+		for from, got := range map[string]struct {
+			l   *loaded
+			err error
+		}{"the command line": {line, lineErr}, "the file": {file, fileErr}} {
+			if tc.says != "" || got.err != nil {
+				if got.err == nil || tc.says == "" || !strings.Contains(got.err.Error(), tc.says) {
+					t.Errorf("%s = %q in %s: %v, want %q", tc.option, tc.value, from, got.err, tc.says)
+				}
+				continue
+			}
+			o := (&scripting{s: got.l.settings}).options(nil)
+			told := o.Memory
+			if tc.option == "lua-hook-instructions" {
+				told = o.Instructions
+			}
+			if told != tc.want {
+				t.Errorf("%s = %q in %s is taken as %d, want %d", tc.option, tc.value, from, told, tc.want)
+			}
+		}
+	}
+}
+
+func TestScriptsCostAsTheScriptEngineHasIt(t *testing.T) {
+	o := (&scripting{s: defaultSettings()}).options(nil)
+	if o.Instructions != luahooks.DefaultInstructions || o.Time != luahooks.DefaultTime || o.Memory != luahooks.DefaultMemory {
+		t.Errorf("the defaults are %d instructions, %v, %d bytes", o.Instructions, o.Time, o.Memory)
+	}
+	if o := (&scripting{s: tlsSettings(t, "--lua-hook-time=0")}).options(nil); o.Time != -1 {
+		t.Errorf("0 seconds are taken as %v", o.Time)
 	}
 }

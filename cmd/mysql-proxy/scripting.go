@@ -27,6 +27,12 @@ func (w *scripting) world(g hook.Global) (*luahooks.Scripts, error) {
 	if w.lua != nil {
 		return w.lua, nil
 	}
+	lua, err := luahooks.New(w.options(g))
+	w.lua = lua
+	return lua, err
+}
+
+func (w *scripting) options(g hook.Global) luahooks.Options {
 	o := luahooks.Options{
 		Script: w.s.ProxyLuaScript, Log: w.log, Global: g, Version: scriptVersion,
 		LuaPath: os.Getenv("LUA_PATH"), BaseDir: w.s.Basedir,
@@ -37,9 +43,7 @@ func (w *scripting) world(g hook.Global) (*luahooks.Scripts, error) {
 	if w.s.LuaStates == "per-loop" {
 		o.PerLoop = w.loops
 	}
-	lua, err := luahooks.New(o)
-	w.lua = lua
-	return lua, err
+	return o
 }
 
 // orAny is n, or -1 if n is 0.
