@@ -233,24 +233,31 @@ func (p *proxyProcess) stop() error {
 	return nil
 }
 
-// clientArgs are the mariadb client's arguments for a connection like the
-// samples'.
-func (d *demo) clientArgs() []string {
+// clientCommand is the servers' own command line client and its arguments for a
+// connection like the samples'.
+func (d *demo) clientCommand() (name string, args []string) {
 	u := d.bed.users.App
-	return []string{"-h", "127.0.0.1", "-P", strconv.Itoa(d.port), "-u" + u.Name, "-p" + u.Password}
+	name = d.bed.client
+	args = []string{"-h", "127.0.0.1", "-P", strconv.Itoa(d.port), "-u" + u.Name, "-p" + u.Password}
+	if d.bed.install.root != "" {
+		name = filepath.Join(d.bed.install.root, "bin", name)
+		args = append(args, d.bed.clientArgs...)
+	}
+	return name, args
 }
 
-// client runs one statement by the real mariadb client and gives the table
-// that it prints.
+// client runs one statement by the servers' own client and gives the table that
+// it prints.
 func (d *demo) client(ctx context.Context, statement string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
 	defer cancel()
-	args := append([]string{"--no-defaults"}, d.clientArgs()...)
-	cmd := exec.CommandContext(ctx, "mariadb", append(args, "-t", "-e", statement, databaseName)...)
+	name, args := d.clientCommand()
+	args = append([]string{"--no-defaults"}, args...)
+	cmd := exec.CommandContext(ctx, name, append(args, "-t", "-e", statement, databaseName)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := d.bed.spawn.run(cmd); err != nil {
-		return "", fmt.Errorf("the mariadb client: %s: %w\n%s", statement, err, out.String())
+		return "", fmt.Errorf("the client: %s: %w\n%s", statement, err, out.String())
 	}
 	return out.String(), nil
 }

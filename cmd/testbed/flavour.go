@@ -43,6 +43,11 @@ type dialect struct {
 	// follow makes a server a replica of the one at a port of this machine.
 	follow func(port int, u User) []string
 
+	// client is the command line client, with what one of a fetched flavour needs
+	// to log in where there is no TLS.
+	client     string
+	clientArgs []string
+
 	// The columns of SHOW REPLICA STATUS that say whether a replica replicates.
 	ioRunning, sqlRunning string
 }
@@ -55,7 +60,7 @@ var flavours = []flavour{
 }
 
 // layout is part of a fetched flavour's folder's name: it changes when a folder
-// that an older fetch.sh made does no longer. fetch.sh has the same number.
+// that an older fetch.sh made will not do any more. fetch.sh has the same number.
 const layout = 1
 
 // flavourNames are the names for a message.

@@ -30,6 +30,7 @@ func mariadb(systemTables func(b *testbed, dir, tmp string, log *os.File) error)
 				"START SLAVE",
 			}
 		},
+		client: "mariadb", clientArgs: []string{"--disable-ssl-verify-server-cert"},
 		ioRunning: "Slave_IO_Running", sqlRunning: "Slave_SQL_Running",
 	}
 }

@@ -25,6 +25,7 @@ var mysql9 = dialect{
 			"START REPLICA",
 		}
 	},
+	client: "mysql", clientArgs: []string{"--get-server-public-key"},
 	ioRunning: "Replica_IO_Running", sqlRunning: "Replica_SQL_Running",
 }
 

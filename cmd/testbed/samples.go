@@ -40,7 +40,7 @@ func (d *demo) samples(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\nBy the mariadb client:\n> %s\n%s", read, shown)
+	fmt.Fprintf(d.out, "\nBy the %s client:\n> %s\n%s", d.bed.client, read, shown)
 
 	db, err := d.open()
 	if err != nil {
@@ -58,7 +58,8 @@ func (d *demo) samples(ctx context.Context) error {
 	if err := d.sampleReplication(ctx, body); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\nConnect:\n  mariadb %s %s\n", strings.Join(d.clientArgs(), " "), databaseName)
+	name, args := d.clientCommand()
+	fmt.Fprintf(d.out, "\nConnect:\n  %s %s %s\n", name, strings.Join(args, " "), databaseName)
 	return nil
 }
 
