@@ -18,6 +18,7 @@
 //	column.go        column counts and definitions
 //	row.go           text and binary rows, value by value
 //	value.go         a value in binary form, and its text
+//	compress.go      the compressed protocol, which wraps all of it once a login is through
 //
 // # Conventions
 //
@@ -32,6 +33,10 @@
 // cannot be is ErrMalformed; what real clients and servers leave out, add, or
 // do in another way than documented is taken as they mean it, and the function
 // that does so says so.
+//
+// Compressed alone holds bytes from one call to the next, in copies, and has its
+// compressors from pools that the whole process shares; its error is
+// ErrCompression.
 //
 // Where a layout depends on capabilities, the functions want those in force,
 // Effective(server, client): clients claim flags that the server did not offer

@@ -1,0 +1,102 @@
+package packet
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxWindow is the largest window of a zstd frame in bytes. It is that of level
+// 22 for all that one frame of the protocol can hold.
+const maxWindow = 1 << 24
+
+// zstdLevel is the level that a user's or a client's stands for: the encoder has
+// four, to which it maps zstd's 22.
+func zstdLevel(level int) int {
+	if level <= 0 {
+		level = 3
+	}
+	return int(zstd.EncoderLevelFromZstd(level))
+}
+
+// zstdInflater inflates one frame of zstd of which the end does not fit where
+// the beginning goes. It is in a pool while it does not.
+type zstdInflater struct {
+	body  bytes.Reader
+	zstd  *zstd.Decoder
+	large bool // its window has grown beyond what may stay in the pool
+	extra [1]byte
+}
+
+// newZstdDecoder returns a decoder that starts no goroutine.
+func newZstdDecoder(opts ...zstd.DOption) *zstd.Decoder {
+	d, err := zstd.NewReader(nil, append(opts, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))...)
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return d
+}
+
+var zstdInflaters = sync.Pool{New: func() any { return &zstdInflater{zstd: newZstdDecoder()} }}
+
+func (z *zstdInflater) open(body []byte) error {
+	var h zstd.Header
+	if err := h.Decode(body); err != nil {
+		return err
+	}
+	z.large = max(h.WindowSize, h.FrameContentSize) > 1<<20
+	z.body.Reset(body)
+	return z.zstd.Reset(&z.body)
+}
+
+func (z *zstdInflater) read(dst []byte) (int, error) { return readSome(z.zstd, dst) }
+
+func (z *zstdInflater) end() error { return readEnd(z.zstd, &z.body, z.extra[:]) }
+
+func (z *zstdInflater) keep(buf []byte) []byte { return keepRest(&z.body, buf) }
+
+func (z *zstdInflater) close() {
+	z.body.Reset(nil)
+	if err := z.zstd.Reset(nil); err == nil && !z.large {
+		zstdInflaters.Put(z)
+	}
+}
+
+// zstdDecoders are decoders for frames that fit where they go: these need no
+// window of their own.
+var zstdDecoders = sync.Pool{New: func() any { return newZstdDecoder(zstd.WithDecodeAllCapLimit(true)) }}
+
+// inflateZstd inflates body, which must be as much as dst holds.
+func inflateZstd(dst, body []byte) error {
+	d := zstdDecoders.Get().(*zstd.Decoder)
+	out, err := d.DecodeAll(body, dst[:0])
+	if err != nil || len(out) != len(dst) {
+		return ErrCompression
+	}
+	if &out[0] != &dst[0] {
+		copy(dst, out)
+	}
+	zstdDecoders.Put(d)
+	return nil
+}
+
+var zstdEncoders [int(zstd.SpeedBestCompression) + 1]sync.Pool
+
+// deflateZstd appends p compressed. The window is what a frame holds, and there
+// is no checksum, as in the servers' frames.
+func deflateZstd(dst, p []byte, level int) []byte {
+	e, _ := zstdEncoders[level].Get().(*zstd.Encoder)
+	if e == nil {
+		var err error
+		e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(level)), zstd.WithEncoderConcurrency(1),
+			zstd.WithWindowSize(plainFrame), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			panic(err) // the options are constants, and zstdLevel has made the level
+		}
+	}
+	dst = e.EncodeAll(p, dst)
+	zstdEncoders[level].Put(e)
+	return dst
+}
