@@ -129,7 +129,11 @@ func (p *commandLine) store(o *option, value string, s *settings) error {
 }
 
 func missingValue(w string, o *option) error {
-	return fmt.Errorf("missing argument for %s: give %s=%s", clean(w), "--"+o.long, o.arg)
+	choices := ""
+	if o.choices != nil {
+		choices = ", one of " + strings.Join(o.choices, ", ")
+	}
+	return fmt.Errorf("missing argument for %s: give %s=%s%s", clean(w), "--"+o.long, o.arg, choices)
 }
 
 func unknownOption(w string) error {

@@ -35,7 +35,7 @@ func load(args []string, file []byte) (*loaded, error) {
 	s.fillLists()
 	for _, o := range options {
 		if line.given[o.long] && o.group != mainGroup && !slices.Contains(s.Plugins, o.group) {
-			l.warnings = append(l.warnings, fmt.Sprintf("--%s is ignored: the plugin %s is not loaded", o.long, o.group))
+			l.warnings = append(l.warnings, fmt.Sprintf("--%s is ignored: %s", o.long, notLoaded(o.group, s.Plugins)))
 		}
 	}
 	if leftOut[l.help] != "" {
@@ -45,6 +45,11 @@ func load(args []string, file []byte) (*loaded, error) {
 		return l, fmt.Errorf("unknown option: --help-%s: the plugin %s is not loaded (use --help to show all options)", l.help, l.help)
 	}
 	return l, nil
+}
+
+// notLoaded says that a plugin is not among those that are, and what would load it.
+func notLoaded(plugin string, loaded []string) string {
+	return fmt.Sprintf("the plugin %s is not loaded; --plugins=%s,%s loads it", plugin, clip(strings.Join(loaded, ",")), plugin)
 }
 
 // applyFile stores the options of the file that the command line did not
@@ -91,7 +96,7 @@ func (l *loaded) applyFile(line *commandLine) error {
 			warn(e, "%s is ignored: it works on the command line only", o.long)
 			continue
 		case o.group != mainGroup && !slices.Contains(plugins.Plugins, o.group):
-			warn(e, "%s is ignored: the plugin %s is not loaded", o.long, o.group)
+			warn(e, "%s is ignored: %s", o.long, notLoaded(o.group, plugins.Plugins))
 			continue
 		}
 		// What the command line gave is checked, too, so that a fault does

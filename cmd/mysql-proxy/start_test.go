@@ -58,8 +58,8 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"event threads", []string{"--event-threads=0"}, 1, "0 is not possible"},
 		{"plugin admin without a password", []string{"--plugins=proxy", "--plugins=admin", "--admin-username=root"}, 1, "the admin plugin needs --admin-username and --admin-password; give both"},
 		{"Lua states", []string{"--lua-states=many"}, 1, "--lua-states=many is unknown; give shared or per-loop"},
-		{"plugin debug", []string{"--plugins=debug"}, 1, "MySQL Proxy's plugin debug is left out: it would run any text as Lua"},
-		{"plugin debug's option", []string{"--debug-address=:4043", "--plugins=debug"}, 1, "MySQL Proxy's plugin debug is left out: it would run any text as Lua"},
+		{"plugin debug", []string{"--plugins=debug"}, 1, "MySQL Proxy's plugin debug is left out; remove it and its options: it would run any text as Lua"},
+		{"plugin debug's option", []string{"--debug-address=:4043", "--plugins=debug"}, 1, "MySQL Proxy's plugin debug is left out; remove it and its options: it would run any text as Lua"},
 		{"plugin replicant", []string{"--plugins=replicant"}, 1, "MySQL Proxy's plugin replicant is left out"},
 		{"help for a plugin that is left out", []string{"--help-replicant"}, 1, "mysqlbinlog shows them"},
 		{"plugin list with commas", []string{"--plugins=proxy,nothing"}, 1, "there is no plugin nothing; known: proxy, admin"},
@@ -71,6 +71,15 @@ func TestExitCodesAndMessages(t *testing.T) {
 		{"user", []string{"--user=nobody-of-this-name"}, 1, "user"},
 		{"too many open files", []string{free(), "--max-open-files=2147483647"}, 1, "setting --max-open-files=2147483647 failed"},
 		{"port in use", []string{"-P", taken.Addr().String()}, 1, "address already in use; another program, maybe an older mysql-proxy, listens there"},
+		{"address given twice", []string{"-P", "127.0.0.1:14040", "-P", "127.0.0.1:14040"}, 1, "--proxy-address=127.0.0.1:14040: 127.0.0.1:14040 is already there; remove one"},
+		{"one address for both plugins", []string{"-P", "127.0.0.1:14040", "--plugins=proxy,admin", "--admin-username=a", "--admin-password=b", "--admin-address=127.0.0.1:14040"}, 1,
+			"applying config of plugins proxy, admin failed: --proxy-address=127.0.0.1:14040 and --admin-address=127.0.0.1:14040 are the same; change one"},
+		{"admin port in use", []string{"--plugins=admin", "--admin-username=a", "--admin-password=b", "--admin-address", taken.Addr().String()}, 1, "listens there: stop it or change --admin-address"},
+		{"admin address", []string{"--plugins=admin", "--admin-username=a", "--admin-password=b", "--admin-address=x:y"}, 1, "--admin-address: address \"x:y\": the port \"y\" is not a number"},
+		{"certificate missing", []string{"--proxy-tls-cert=" + nowhere, "--proxy-tls-key=" + nowhere}, 1, "--proxy-tls-cert: cannot read " + nowhere + ": no such file or directory; check the name"},
+		{"certificate missing, in the background", []string{"--daemon", "--proxy-tls-cert=" + nowhere, "--proxy-tls-key=" + nowhere}, 1, "--proxy-tls-cert: cannot read"},
+		{"certificate without a key", []string{"--proxy-tls-cert=" + nowhere}, 1, "--proxy-tls-cert and --proxy-tls-key go together"},
+		{"value missing", []string{"--proxy-tls"}, 1, "missing argument for --proxy-tls: give --proxy-tls=HOW, one of off, prefer, require"},
 		{"address of another machine", []string{"-P", "192.0.2.1:4040"}, 1, "no network interface of this machine has that address"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -199,7 +208,7 @@ func TestFileInUseStarts(t *testing.T) {
 		"(message) added read/write backend: 192.168.2.117 (192.168.2.117:3306)\n",
 		"(message) added read-only backend: 192.168.2.115 (192.168.2.115:3306)\n",
 		fmt.Sprintf("(message) [angel] we try to keep PID=%d alive\n", pid),
-		"(warning) " + name + " line 2: admin-username is ignored: the plugin admin is not loaded\n",
+		"(warning) " + name + " line 2: admin-username is ignored: the plugin admin is not loaded; --plugins=proxy,admin loads it\n",
 		"(critical) (lua-error) [" + p.dir + "/rw-splitting.lua] stat " + p.dir + "/rw-splitting.lua: no such file or directory\n",
 	} {
 		if !p.logged(line) {

@@ -28,7 +28,7 @@ var tlsOptions = []option{
 		help:    "oldest version of TLS that clients may speak: 1.2 or 1.3",
 		dst:     func(s *settings) any { return &s.ProxyTLSMinVersion }},
 	{long: "proxy-rsa-key", kind: fileKind, arg: "FILE", group: "proxy", defText: "self-made when first needed",
-		help: "RSA private key, PEM, at least 2048 bits, for passwords of clients without TLS where the server's connection has it (caching_sha2_password, sha256_password)",
+		help: "RSA private key, PEM, at least 2048 bits, for passwords of clients without TLS whose connection to the server has it (caching_sha2_password, sha256_password)",
 		dst:  func(s *settings) any { return &s.ProxyRSAKey }},
 	{long: "backend-tls", kind: stringKind, arg: "HOW", def: "same", group: "proxy",
 		choices: []string{"same", "off", "prefer", "require", "verify-ca", "verify-identity"},

@@ -15,7 +15,7 @@ var plugins = []string{"proxy", "admin"}
 // leftOut are MySQL Proxy's other plugins, and why they are not here.
 var leftOut = map[string]string{
 	"debug": "it would run any text as Lua, without a password, for whoever connects; " +
-		"try scripts with \"mysql-proxy test\", and look into a running proxy with --admin-lua-script",
+		"instead, try scripts with \"mysql-proxy test\", and look into a running proxy with --admin-lua-script",
 	"replicant": "all that it did was to write binlog files to the log; mysqlbinlog shows them",
 }
 
@@ -39,7 +39,7 @@ func refusePlugins(s *settings) error {
 }
 
 func withoutPlugin(name string) error {
-	return fmt.Errorf("MySQL Proxy's plugin %s is left out: %s; remove it and its options", name, leftOut[name])
+	return fmt.Errorf("MySQL Proxy's plugin %s is left out; remove it and its options: %s", name, leftOut[name])
 }
 
 // ofLeftOut is the plugin that an unknown option belonged to, or empty.

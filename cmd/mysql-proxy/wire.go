@@ -84,6 +84,11 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		if err != nil {
 			return c, fmt.Errorf("--proxy-address: %w", err)
 		}
+		if again := a.IP.Port() != 0 || a.Path != ""; again && slices.Contains(c.Listen, a) {
+			return c, fmt.Errorf("--proxy-address=%s: %v is already there; remove one", clean(text), a)
+		} else if again && c.Admin != nil && a == w.address {
+			return c, fmt.Errorf("--proxy-address=%s and --admin-address=%s are the same; change one", clean(text), clean(s.AdminAddress))
+		}
 		c.Listen = append(c.Listen, a)
 	}
 	seen := map[reactor.Addr]string{}  // how the address was given
@@ -147,14 +152,21 @@ func announce(s *settings, c engine.Config, bound []reactor.Addr, log *slog.Logg
 }
 
 // bindHint says what to do when the engine cannot listen.
-func bindHint(err error) string {
+func bindHint(s *settings, err error) string {
+	option := "--proxy-address"
+	switch {
+	case !s.runsProxy():
+		option = "--admin-address"
+	case slices.Contains(s.Plugins, "admin"):
+		option += " or --admin-address"
+	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "; another program, maybe an older mysql-proxy, listens there: stop it or change --proxy-address"
+		return "; another program, maybe an older mysql-proxy, listens there: stop it or change " + option
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return "; use a port from 1024 up (or a folder that is yours), or start as root with --user"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "; no network interface of this machine has that address: change --proxy-address"
+		return "; no network interface of this machine has that address: change " + option
 	case errors.Is(err, syscall.EMFILE):
 		return "; raise --max-open-files"
 	}

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,7 +38,7 @@ const doubleSignal = time.Second
 func (w *worker) run() error {
 	config, err := engineConfig(w.s, w.log, w.requestStop)
 	if err != nil {
-		return fmt.Errorf("applying config of plugin proxy failed: %w", err)
+		return fmt.Errorf("applying config of %s failed: %w", pluginList(w.s), err)
 	}
 	// Not before: nobody should have to wait for the name service.
 	signal.Notify(w.signals, syscall.SIGTERM, syscall.SIGINT)
@@ -68,10 +69,13 @@ func (w *worker) run() error {
 		}
 		e, err := engine.New(config)
 		if err != nil {
-			return fmt.Errorf("applying config of plugin proxy failed: %w%s", err, bindHint(err))
+			return fmt.Errorf("applying config of %s failed: %w%s", pluginList(w.s), err, bindHint(w.s, err))
 		}
 		w.engine = e
 		announce(w.s, config, e.Addrs(), w.log)
+	}
+	if w.engine == nil {
+		w.log.Warn("there is nothing to do: --no-proxy is given, and the plugin admin is not loaded")
 	}
 	if w.user != nil {
 		if err := w.user.become(); err != nil {
@@ -89,6 +93,14 @@ func (w *worker) run() error {
 		}()
 	}
 	return w.serve()
+}
+
+// pluginList names the plugins as the log does.
+func pluginList(s *settings) string {
+	if len(s.Plugins) == 1 {
+		return "plugin " + s.Plugins[0]
+	}
+	return "plugins " + strings.Join(s.Plugins, ", ")
 }
 
 // serve deals with signals until the engine has ended.
