@@ -172,3 +172,30 @@ func FuzzPublicKey(f *testing.F) { // property: what is read can be written, rea
 		}
 	})
 }
+
+func FuzzPassword(f *testing.F) { // property: an encrypted password is read, and nothing else than ErrMalformed is told of what is not one
+	key, _ := rsaKey(f)
+	for _, c := range []string{cipherSecret, cipherLong, cipherNoNUL, cipherEmpty} {
+		cipher, err := hex.DecodeString(c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(cipher, []byte("secret"), []byte("abcdefghijklmnopqrst"))
+	}
+	f.Fuzz(func(t *testing.T, cipher, password, challenge []byte) {
+		if got, err := DecryptPassword(cipher, challenge, key); err != nil && (err != ErrMalformed || got != nil) {
+			t.Fatalf("%x, challenge %x: %q, %v", cipher, challenge, got, err)
+		}
+		_ = CachingSHA2Response(password, challenge)
+		cipher, err := EncryptPassword(password, challenge, &key.PublicKey)
+		if fits := len(challenge) >= ChallengeLen && len(password) <= key.Size()-43; fits != (err == nil) {
+			t.Fatalf("%d bytes, challenge %x: %v", len(password), challenge, err)
+		}
+		if err != nil {
+			return
+		}
+		if got, err := DecryptPassword(cipher, challenge, key); err != nil || !bytes.Equal(got, password) {
+			t.Fatalf("%q, challenge %x: %q, %v", password, challenge, got, err)
+		}
+	})
+}

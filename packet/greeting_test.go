@@ -212,3 +212,39 @@ func FuzzGreeting(f *testing.F) { // property: what Append writes says the same
 		}
 	})
 }
+
+// FuzzEditGreeting: an edited greeting says what it said, but for the flags.
+func FuzzEditGreeting(f *testing.F) {
+	for _, c := range conversations(f) {
+		f.Add(c.packets[0].pkt.Payload(), uint64(CapSSL|CapMariaDBBulk), uint64(CapCompress))
+	}
+	g := aGreeting()
+	f.Add(g.Append(nil), uint64(CapDeprecateEOF|CapZstd), uint64(CapSSL|CapMariaDBProgress))
+	const parts = CapLongPassword | CapSecureConnection | CapPluginAuth
+	f.Fuzz(func(t *testing.T, in []byte, drop, add uint64) {
+		g, err := ParseGreeting(in)
+		edited := bytes.Clone(in)
+		err2 := EditGreeting(edited, Capability(drop)&^parts, Capability(add)&^parts)
+		if (err != nil) != (err2 != nil) || err != nil && !bytes.Equal(in, edited) {
+			t.Fatalf("%x: parsed %v, edited %v, %x", in, err, err2, edited)
+		}
+		if err != nil {
+			return
+		}
+		want := g
+		want.Capabilities = g.Capabilities&^(Capability(drop)&^parts) | Capability(add)&^parts
+		if g.Capabilities&CapLongPassword != 0 {
+			want.Capabilities &= capsLow
+		}
+		got, err := ParseGreeting(edited)
+		if _, at, _ := parseGreeting(in); at.high == 0 {
+			want.Capabilities &= 0xffff
+		}
+		if err != nil || !equalGreeting(got, want) {
+			t.Fatalf("%x less %x plus %x is %x, %v\n got %+v\nwant %+v", in, drop, add, edited, err, got, want)
+		}
+		if err := EditGreeting(edited, ^parts, g.Capabilities&^parts); err != nil || !bytes.Equal(edited, in) {
+			t.Fatalf("%x edited back is %x, %v", in, edited, err)
+		}
+	})
+}
