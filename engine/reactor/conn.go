@@ -63,6 +63,7 @@ const (
 	pausedByHandler = 1 << iota // Pause
 	pausedByPeer                // the linked connection has too much waiting
 	pausedByEOF                 // there is nothing more to read
+	pausedByTLS                 // the handshake has more than it needs
 )
 
 // lingerTime is how long a closing connection waits for its peer to close, so
@@ -88,6 +89,7 @@ type Conn struct {
 
 	tail []byte   // read and not used
 	out  outQueue // written and not sent
+	up   *layers  // TLS and codec, nil if c has neither
 	peer *Conn    // the connection that this one's bytes go to, and the other way
 	sent int64    // tick at which out was empty or shrank last
 
@@ -123,10 +125,18 @@ func (c *Conn) unlink() {
 }
 
 // Open tells whether c can be written to.
-func (c *Conn) Open() bool { return c.state == stateOpen && !c.broken }
+func (c *Conn) Open() bool {
+	return c.state == stateOpen && !c.broken && (c.up == nil || !c.up.failed())
+}
 
-// Waiting is how many bytes were written and have not been sent.
-func (c *Conn) Waiting() int { return c.out.n }
+// Waiting is how many bytes were written and have not been sent, without the
+// few that a codec may keep within an event.
+func (c *Conn) Waiting() int {
+	if c.up != nil {
+		return c.out.n + c.up.held.n
+	}
+	return c.out.n
+}
 
 // Stalled is for how long the peer has taken nothing of what waits for it; 0 if
 // nothing does.
@@ -166,11 +176,15 @@ func (c *Conn) touch() {
 	}
 }
 
-// Write sends p, or keeps a copy of what the kernel does not take. It never
-// fails: if the connection breaks the handler is told so by Closed, after what
+// Write sends p, or keeps a copy of what the kernel does not take. With TLS or a
+// codec what one event writes is sent together, at its end. Write never fails: if the connection breaks the handler is told so by Closed, after what
 // the peer had sent before.
 func (c *Conn) Write(p []byte) {
 	if c.state > stateOpen || c.broken || len(p) == 0 {
+		return
+	}
+	if c.up != nil {
+		c.up.write(c, p)
 		return
 	}
 	if c.out.n == 0 {
@@ -198,9 +212,9 @@ func (c *Conn) pressure() {
 	if c.peer == nil {
 		return
 	}
-	if c.out.n > highMark {
+	if n := c.Waiting(); n > highMark {
 		c.peer.pause(pausedByPeer)
-	} else if c.out.n <= lowMark {
+	} else if n <= lowMark {
 		c.peer.resume(pausedByPeer)
 	}
 }
@@ -210,7 +224,8 @@ func (c *Conn) pressure() {
 // then Closed is told ErrTimeout. With linger the peer is given a moment to
 // close first, and what it still sends is thrown away: a close with bytes of
 // the peer's unread would reset the connection and could destroy what it has
-// not read yet.
+// not read yet. With TLS the peer is told that this is the end (close_notify);
+// what was written for a handshake that has not succeeded is dropped.
 func (c *Conn) CloseAfterFlush(within time.Duration, linger bool) {
 	if c.state > stateOpen {
 		return // on its way
@@ -218,6 +233,12 @@ func (c *Conn) CloseAfterFlush(within time.Duration, linger bool) {
 	if c.state == stateConnecting || c.broken {
 		c.Close(c.err)
 		return
+	}
+	if c.up != nil {
+		if c.up.closing(c); c.broken {
+			c.Close(c.err)
+			return
+		}
 	}
 	c.state, c.linger = stateFlushing, linger
 	c.setTail(nil)
@@ -233,6 +254,9 @@ func (c *Conn) Close(err error) {
 		return
 	}
 	c.state, c.err = stateDead, err
+	if c.up != nil {
+		c.up.cancel()
+	}
 	c.loop.Disarm(&c.timer)
 	if c.fd >= 0 {
 		if c.watch != watchNothing {
@@ -248,6 +272,10 @@ func (c *Conn) Close(err error) {
 func (c *Conn) ended() {
 	c.out.drop(&c.loop.free, c.out.n)
 	c.setTail(nil)
+	if c.up != nil {
+		c.up.drop(&c.loop.free)
+		c.up.codec = nil
+	}
 	c.fd = -1
 	c.h.Closed(c, c.err)
 }

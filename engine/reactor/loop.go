@@ -48,6 +48,11 @@ type Loop struct {
 	doom  bool    // the closing of dead is on its way
 	ends  bool    // Run is about to return
 
+	scratch scratch
+	round   uint    // counts calls of settle
+	later   []*Conn // have more to deliver, see postpone
+	laterFD int     // readable while there are any
+
 	listeners []*Listener // that this loop accepts for
 
 	load atomic.Int32 // connections given to this loop and not ended
@@ -75,7 +80,11 @@ func NewLoop(log *slog.Logger) (*Loop, error) {
 		return nil, err
 	}
 	l.other[l.wheel.fd] = l.ticked
-	if err := p.AddRead(attach(l.wheel.fd), false); err != nil {
+	err = p.AddRead(attach(l.wheel.fd), false)
+	if err == nil {
+		err = l.openLater()
+	}
+	if err != nil {
 		l.wheel.close()
 		p.Close()
 		return nil, err
@@ -107,8 +116,7 @@ func (l *Loop) run(event netpoll.PollEventHandler) error {
 		}
 	}
 	l.reap()
-	l.wheel.close()
-	l.p.Close()
+	l.Discard()
 	close(l.done)
 	if err == errorx.ErrEngineShutdown {
 		return nil
@@ -125,6 +133,7 @@ func (l *Loop) Stop() {
 
 // Discard frees a loop that never ran.
 func (l *Loop) Discard() {
+	unix.Close(l.laterFD)
 	l.wheel.close()
 	l.p.Close()
 }
@@ -220,6 +229,7 @@ func (l *Loop) ticked() {
 // Doing it once per event and not at each call keeps a handler from being
 // entered within its own calls, and spares system calls that cancel out.
 func (l *Loop) settle() {
+	l.round++
 	for i := 0; i < len(l.touch); i++ { // grows while it runs
 		c := l.touch[i]
 		l.touch[i] = nil

@@ -43,12 +43,16 @@ func (c *Conn) reads() bool {
 	if c.state > stateOpen {
 		return c.linger && c.paused&pausedByEOF == 0
 	}
-	return c.paused == 0
+	return c.paused == 0 || c.up != nil && c.up.handshaking() && c.paused&(pausedByEOF|pausedByTLS) == 0
 }
 
 // read takes what has arrived, with what was not used in front of it.
 func (c *Conn) read() {
 	for range 4 { // one that fills the buffer again and again must not starve the others
+		if c.up != nil && c.state == stateOpen {
+			c.up.read(c)
+			return
+		}
 		buf := c.loop.rbuf
 		k := copy(buf, c.tail)
 		size := readFirst
@@ -156,6 +160,9 @@ func (c *Conn) lost(err error) {
 		c.broken, c.err = true, err
 	}
 	c.out.drop(&c.loop.free, c.out.n)
+	if c.up != nil {
+		c.up.held.drop(&c.loop.free, c.up.held.n)
+	}
 	c.pressure()
 	c.touch()
 }
@@ -163,13 +170,19 @@ func (c *Conn) lost(err error) {
 // settleBroken reads c to its end, if it may be read from, and closes it.
 func (c *Conn) settleBroken() {
 	switch {
+	case c.up != nil && c.up.handshaking():
+		if c.reads() {
+			c.read()
+		}
 	case c.paused&^pausedByEOF != 0:
 		if !c.hungUp {
 			c.hungUp = true
 			c.h.HungUp(c)
 		}
 	case c.paused != 0:
-		c.Close(c.err)
+		if c.up == nil || !c.up.more {
+			c.Close(c.err)
+		}
 	default:
 		c.read() // what it leaves for the sake of others, the poller tells of again
 	}
@@ -179,10 +192,16 @@ func (c *Conn) settleBroken() {
 func (c *Conn) settle() {
 	if c.again && c.paused&^pausedByEOF == 0 {
 		c.again = false
+		if c.up != nil {
+			c.up.absorb(c)
+		}
 		if c.state == stateOpen && len(c.tail) > 0 {
 			n := copy(c.loop.rbuf, c.tail)
 			c.deliver(c.loop.rbuf[:n])
 		}
+	}
+	if c.up != nil {
+		c.up.settle(c)
 	}
 	if c.broken && c.state == stateOpen {
 		c.settleBroken()
