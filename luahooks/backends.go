@@ -25,11 +25,19 @@ func (v *vm) backendsIndex(l *lua.LState) int {
 }
 
 func (v *vm) backendAt(i int) lua.LValue {
-	list := v.opts.Global.Backends()
+	list := v.backendList()
 	if i < 1 || i > len(list) {
 		return lua.LNil
 	}
 	return v.backend(list[i-1], i-1)
+}
+
+// backendList is asked for once a call: they do not change meanwhile.
+func (v *vm) backendList() []hook.Backend {
+	if v.list == nil {
+		v.list = v.opts.Global.Backends()
+	}
+	return v.list
 }
 
 // allBackends is the value of proxy.global.backends.
@@ -45,7 +53,7 @@ func (allBackends) element(v *vm, ud *lua.LUserData, i int) (lua.LValue, bool) {
 
 // length is for the loop.
 func (allBackends) length(v *vm, ud *lua.LUserData) (int, bool) {
-	return len(v.opts.Global.Backends()), ud == v.backends
+	return len(v.backendList()), ud == v.backends
 }
 
 // backend returns the object of a backend, the same each time as long as the
@@ -71,7 +79,7 @@ func (v *vm) backendsNewIndex(l *lua.LState) int {
 }
 
 func (v *vm) backendsLen(l *lua.LState) int {
-	l.Push(lua.LNumber(len(v.opts.Global.Backends())))
+	l.Push(lua.LNumber(len(v.backendList())))
 	return 1
 }
 

@@ -45,6 +45,9 @@ const (
 	packetERR = 255
 )
 
+// stateDown is a backend's state.
+const stateDown = 2
+
 // Types of a backend.
 const (
 	typeRW = 1
@@ -67,7 +70,7 @@ func (v *vm) defineConstants() {
 	set("MYSQLD_PACKET_EOF", 254) // not in 0.8.5, though its scripts compare with it
 	set("BACKEND_STATE_UNKNOWN", 0)
 	set("BACKEND_STATE_UP", 1)
-	set("BACKEND_STATE_DOWN", 2)
+	set("BACKEND_STATE_DOWN", stateDown)
 	set("BACKEND_TYPE_UNKNOWN", 0)
 	set("BACKEND_TYPE_RW", typeRW)
 	set("BACKEND_TYPE_RO", typeRO)

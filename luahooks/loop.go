@@ -111,19 +111,30 @@ type quickFunction struct {
 	quick func(args []lua.LValue) (value lua.LValue, ok bool)
 }
 
-// quickMark is the Proto of all of them: other functions in Go have none.
-var quickMark = &lua.FunctionProto{}
+// shortcut is what the loop does for a function in Lua that is part of the program.
+type shortcut struct {
+	proto *lua.FunctionProto
+	quick func(args []lua.LValue) (value lua.LValue, ok bool)
+}
+
+// quickMark is where the upvalues of all of them are, though they have none.
+var quickMark = make([]*lua.Upvalue, 1)
 
 func newQuick(env *lua.LTable, fn lua.LGFunction, quick func(args []lua.LValue) (lua.LValue, bool)) *lua.LFunction {
 	q := &quickFunction{quick: quick}
-	q.LFunction = lua.LFunction{IsG: true, Env: env, Proto: quickMark, GFunction: fn}
+	q.LFunction = lua.LFunction{IsG: true, Env: env, GFunction: fn, Upvalues: quickMark[:0]}
 	return &q.LFunction
 }
 
-// asQuick is nil if fn is none.
-func asQuick(fn *lua.LFunction) *quickFunction {
-	if fn.IsG && fn.Proto == quickMark {
-		return (*quickFunction)(unsafe.Pointer(fn))
+// quickOf is nil if there is none.
+func (v *vm) quickOf(fn *lua.LFunction) func(args []lua.LValue) (value lua.LValue, ok bool) {
+	if unsafe.SliceData(fn.Upvalues) == &quickMark[0] {
+		return (*quickFunction)(unsafe.Pointer(fn)).quick
+	}
+	for i := range v.std.shortcuts {
+		if v.std.shortcuts[i].proto == fn.Proto {
+			return v.std.shortcuts[i].quick
+		}
 	}
 	return nil
 }
@@ -268,11 +279,12 @@ frames:
 				}
 			case lua.OP_CALL:
 				if called, ok := regs[a].(*lua.LFunction); ok && inst.b() != 0 && (inst.c() == 2 || inst.c() == 1) {
-					if q := asQuick(called); q != nil {
-						if result, ok := q.quick(regs[a+1 : a+inst.b()]); ok {
-							if value = result; inst.c() == 1 {
+					if quick := v.quickOf(called); quick != nil {
+						if result, ok := quick(regs[a+1 : a+inst.b()]); ok {
+							if inst.c() == 1 {
 								continue
 							}
+							value = result
 						}
 					}
 				}

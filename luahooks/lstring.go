@@ -37,6 +37,7 @@ func (s *stdlib) openString(l *lua.LState) {
 		"sub":     stringSub,
 		"upper":   stringUpper,
 	})
+	makeQuick(lib, quickString)
 	s.strings = lib
 	lib.RawSetString("gfind", lib.RawGetString("gmatch"))
 	meta := l.CreateTable(0, 8)
@@ -107,6 +108,14 @@ func stringLen(l *lua.LState) int {
 
 func stringLower(l *lua.LState) int {
 	str := checkString(l, 1)
+	if out := lowerBytes(str); out != nil {
+		return pushBytes(l, out)
+	}
+	return pushSame(l, str)
+}
+
+// lowerBytes is nil if str is as it should be.
+func lowerBytes(str string) []byte {
 	for i := range len(str) {
 		if c := str[i]; c >= 'A' && c <= 'Z' {
 			out := []byte(str)
@@ -115,14 +124,22 @@ func stringLower(l *lua.LState) int {
 					out[i+j] = c | 0x20
 				}
 			}
-			return pushBytes(l, out)
+			return out
 		}
 	}
-	return pushSame(l, str)
+	return nil
 }
 
 func stringUpper(l *lua.LState) int {
 	str := checkString(l, 1)
+	if out := upperBytes(str); out != nil {
+		return pushBytes(l, out)
+	}
+	return pushSame(l, str)
+}
+
+// upperBytes is nil if str is as it should be.
+func upperBytes(str string) []byte {
 	for i := range len(str) {
 		if c := str[i]; c >= 'a' && c <= 'z' {
 			out := []byte(str)
@@ -131,10 +148,10 @@ func stringUpper(l *lua.LState) int {
 					out[i+j] = c &^ 0x20
 				}
 			}
-			return pushBytes(l, out)
+			return out
 		}
 	}
-	return pushSame(l, str)
+	return nil
 }
 
 // pushSame pushes argument 1, whose text str is, without an allocation if it is a
@@ -179,15 +196,19 @@ func stringReverse(l *lua.LState) int {
 
 func stringSub(l *lua.LState) int {
 	str := checkString(l, 1)
-	from := max(fromEnd(checkInt(l, 2), len(str)), 1)
-	to := min(fromEnd(optInt(l, 3, -1), len(str)), len(str))
+	l.Push(subValue(l.Get(1), str, checkInt(l, 2), optInt(l, 3, -1)))
+	return 1
+}
+
+// subValue is the part of whole, whose text is str.
+func subValue(whole lua.LValue, str string, from, to int) lua.LValue {
+	from = max(fromEnd(from, len(str)), 1)
+	to = min(fromEnd(to, len(str)), len(str))
 	switch {
 	case from > to:
-		l.Push(emptyString)
-	case from == 1 && to == len(str):
-		return pushSame(l, str)
-	default:
-		pushString(l, str[from-1:to], str)
+		return emptyString
+	case from == 1 && to == len(str) && whole.Type() == lua.LTString:
+		return whole
 	}
-	return 1
+	return stringValue(str[from-1:to], str)
 }

@@ -107,7 +107,18 @@ func builtinLoader(l *lua.LState) int {
 		l.RaiseError("%s", err.Error())
 	}
 	f.Env = l.G.Global // not that of the script that asks first
-	l.Push(f)
+	s := shared(l)
+	if s == nil || s.shorten == nil {
+		l.Push(f)
+		return 1
+	}
+	l.Push(l.NewFunction(func(l *lua.LState) int {
+		l.Push(f)
+		l.Push(l.Get(1))
+		l.Call(1, 1)
+		s.shorten(name, l.Get(-1))
+		return 1
+	}))
 	return 1
 }
 

@@ -10,6 +10,7 @@ import (
 // and Lua objects for those that a script has looked at. It belongs to its Lua
 // state.
 type tokenList struct {
+	lua.LUserData
 	sql    string
 	tokens []token
 	// objects are made in blocks: a script that looks at one token looks at
@@ -55,17 +56,29 @@ func openTokenizer(l *lua.LState) int {
 		"__newindex": tokenListNewIndex,
 		"__index":    func(l *lua.LState) int { return tokenListIndex(l, tokens) },
 	})
-	return pushModule(l, "tokenizer", map[string]lua.LGFunction{
+	n := pushModule(l, "tokenizer", map[string]lua.LGFunction{
 		"tokenize": func(l *lua.LState) int {
 			sql := l.CheckString(1)
-			if len(sql) > math.MaxUint32 {
+			if len(sql) > maxStatement {
 				l.ArgError(1, "statement too long")
 			}
-			list := &tokenList{sql: sql, tokens: scanAll(sql), meta: tokens}
-			l.Push(&lua.LUserData{Value: list, Env: l.Env, Metatable: mt})
+			l.Push(newTokenList(l, sql, mt, tokens))
 			return 1
 		},
 	})
+	makeQuick(l.Get(-1).(*lua.LTable), map[string]quickCall{"tokenize": quickTokenize(l, mt, tokens)})
+	return n
+}
+
+// maxStatement is the longest statement in bytes.
+const maxStatement = math.MaxUint32
+
+// newTokenList makes the object of a statement cut into tokens, and of the two
+// metatables the one of lists.
+func newTokenList(l *lua.LState, sql string, lists, tokens *lua.LTable) *lua.LUserData {
+	list := &tokenList{sql: sql, tokens: scanAll(sql), meta: tokens}
+	list.LUserData = lua.LUserData{Value: list, Env: l.Env, Metatable: lists}
+	return &list.LUserData
 }
 
 func checkTokenList(l *lua.LState) *tokenList {

@@ -80,6 +80,7 @@ func openProxyTokenizer(l *lua.LState) int {
 		"tokens_without_comments": func(l *lua.LState) int { return pushTexts(l, false) },
 		"tokens_to_query":         tokensToQuery,
 	})
+	makeQuick(module, map[string]quickCall{"first_stmt_token": quickFirstToken})
 	module.RawSetString("tokenize", l.GetField(core, "tokenize"))
 	l.Push(module)
 	return 1

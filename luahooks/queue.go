@@ -19,9 +19,31 @@ func (v *vm) queueClass() *lua.LTable {
 	} {
 		methods.RawSetString(name, v.l.NewFunction(fn))
 	}
+	v.appendFn = newQuick(v.l.G.Global, methods.RawGetString("append").(*lua.LFunction).GFunction, func(args []lua.LValue) (lua.LValue, bool) {
+		q, in, ok := v.quickInjection(args)
+		if ok {
+			q.Append(in)
+		}
+		return lua.LNil, ok
+	})
+	v.prependFn = newQuick(v.l.G.Global, methods.RawGetString("prepend").(*lua.LFunction).GFunction, func(args []lua.LValue) (lua.LValue, bool) {
+		q, in, ok := v.quickInjection(args)
+		if ok {
+			q.Prepend(in)
+		}
+		return lua.LNil, ok
+	})
+	methods.RawSetString("append", v.appendFn)
+	methods.RawSetString("prepend", v.prependFn)
+	v.queueMethods = methods
 	mt := v.newClass(nil, nil, v.queueLen)
 	mt.RawSetString("__index", methods)
 	return mt
+}
+
+// field is for the loop.
+func (s *queries) field(v *vm, ud *lua.LUserData, name string) (lua.LValue, bool) {
+	return v.queueMethods.RawGetString(name), ud.Metatable == lua.LValue(v.class.queue)
 }
 
 func (v *vm) queueLen(l *lua.LState) int {

@@ -14,6 +14,7 @@ func (v *vm) openLibraries(s *Scripts) {
 	v.std.owned = func(meta lua.LValue) bool {
 		return meta == lua.LValue(v.envMeta) || v.current != nil && meta == lua.LValue(v.current.inherit)
 	}
+	v.std.shorten = v.shortenModule
 	v.countCoroutines()
 	if path := s.opts.LuaPath; path != "" {
 		v.setLuaPath(path)

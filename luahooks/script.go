@@ -79,7 +79,7 @@ func (s *script) enter() {
 
 func (s *script) leave() {
 	v := s.vm
-	v.current = nil
+	v.current, v.list = nil, nil
 	v.flush()
 	v.mu.Unlock()
 }

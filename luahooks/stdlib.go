@@ -80,6 +80,11 @@ type stdlib struct {
 	hook          [3]lua.LValue // of debug.sethook
 	exit          func(code int)
 
+	// shortcuts are for functions of modules that are part of the program; shorten
+	// notes those of a module that has been loaded.
+	shortcuts []shortcut
+	shorten   func(module string, value lua.LValue)
+
 	strings *lua.LTable // the library, which is where methods of strings are
 	// exposed: a script may have got hold of a metatable of an object of ours, or
 	// of strings, or of a table that ours says is one (owned). Then those may have

@@ -43,6 +43,7 @@ func (s *stdlib) openBase(l *lua.LState) {
 	for _, name := range sortedKeys(funcs) {
 		g.RawSetString(name, l.NewFunction(funcs[name]))
 	}
+	makeQuick(g, quickBase)
 	s.tostring = g.RawGetString("tostring").(*lua.LFunction)
 	next := l.NewFunction(s.baseNext)
 	g.RawSetString("next", next)

@@ -29,10 +29,10 @@ import (
 var (
 	markPrefix = "\x00" + rand.Text()
 	marks      = map[lua.LString]*lua.LFunction{
-		lua.LString(markPrefix + "concat"):  {IsG: true, GFunction: concat},
-		lua.LString(markPrefix + "initial"): {IsG: true, GFunction: forBound("initial value")},
-		lua.LString(markPrefix + "limit"):   {IsG: true, GFunction: forBound("limit")},
-		lua.LString(markPrefix + "step"):    {IsG: true, GFunction: forBound("step")},
+		lua.LString(markPrefix + "concat"):  newQuick(nil, concat, quickConcat),
+		lua.LString(markPrefix + "initial"): newQuick(nil, forBound("initial value"), quickBound),
+		lua.LString(markPrefix + "limit"):   newQuick(nil, forBound("limit"), quickBound),
+		lua.LString(markPrefix + "step"):    newQuick(nil, forBound("step"), quickBound),
 	}
 )
 

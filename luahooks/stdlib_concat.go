@@ -8,12 +8,26 @@ import (
 
 // concat is the operator .. for two or more operands.
 func concat(l *lua.LState) int {
-	n := l.GetTop()
+	var few [8]lua.LValue
+	operands := few[:0]
+	for i := 1; i <= l.GetTop(); i++ {
+		operands = append(operands, l.Get(i))
+	}
+	if value, ok := concatValues(operands); ok {
+		l.Push(value)
+		return 1
+	}
+	return concatSlow(l)
+}
+
+// concatValues joins strings and numbers. ok is false if there is another value
+// among them, or too much text.
+func concatValues(operands []lua.LValue) (value lua.LValue, ok bool) {
 	var numbers [64]byte // the texts of those operands that are numbers
 	texts := numbers[:0]
 	size := 0
-	for i := 1; i <= n; i++ {
-		switch v := l.Get(i).(type) {
+	for _, v := range operands {
+		switch v := v.(type) {
 		case lua.LString:
 			size += len(v)
 		case lua.LNumber:
@@ -21,22 +35,22 @@ func concat(l *lua.LState) int {
 			texts = appendNumberText(texts, float64(v))
 			size += len(texts) - was
 		default:
-			return concatSlow(l)
+			return nil, false
 		}
 	}
 	if size > maxString {
-		raise(l, "string length overflow")
+		return nil, false
 	}
 	out := make([]byte, 0, size)
-	for i := 1; i <= n; i++ {
-		switch v := l.Get(i).(type) {
+	for _, v := range operands {
+		switch v := v.(type) {
 		case lua.LString:
 			out = append(out, v...)
 		case lua.LNumber:
 			out = appendNumberText(out, float64(v))
 		}
 	}
-	return pushBytes(l, out)
+	return bytesValue(out), true
 }
 
 // concatSlow concatenates from the right, two by two, as operands with __concat
@@ -49,6 +63,9 @@ func concatSlow(l *lua.LState) int {
 		a, ok1 := textOfValue(left)
 		b, ok2 := textOfValue(acc)
 		if ok1 && ok2 {
+			if len(a)+len(b) > maxString {
+				raise(l, "string length overflow")
+			}
 			acc = lua.LString(a + b)
 			continue
 		}

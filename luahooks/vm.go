@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"mysqlproxy/engine/hook"
 )
 
 const (
@@ -38,11 +40,13 @@ type vm struct {
 	global   *lua.LTable // proxy.global
 	backends *lua.LUserData
 	std      *stdlib
-	envMeta  *lua.LTable // of every session's environment: what it lacks is in _G
-	known    []*backend  // objects of proxy.global.backends, by index from 0
+	list     []hook.Backend // of proxy.global.backends, nil until a call asks for it
+	envMeta  *lua.LTable    // of every session's environment: what it lacks is in _G
+	known    []*backend     // objects of proxy.global.backends, by index from 0
 
 	needed              *lua.LTable // { resultset_is_needed = true }, see isNeeded
 	appendFn, prependFn *lua.LFunction
+	queueMethods        *lua.LTable
 
 	class struct {
 		queue, connection, endpoint, address      *lua.LTable
@@ -82,6 +86,8 @@ func newVM(s *Scripts) *vm {
 	v.takeLoop()
 
 	v.defineClasses()
+	v.needed = v.l.CreateTable(0, 1)
+	v.needed.RawSetString(string(resultNeeded), lua.LTrue)
 	v.envMeta = v.l.CreateTable(0, 1)
 	v.envMeta.RawSetString("__index", v.l.G.Global)
 	v.backends = v.object(v.class.backends, allBackends{})

@@ -1,0 +1,209 @@
+package luahooks
+
+import (
+	"time"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"mysqlproxy/engine/hook"
+)
+
+// What functions in Go do when the loop calls them without a frame: the everyday
+// case of each. Whatever they refuse goes the usual way, and errors with it.
+
+type quickCall = func(args []lua.LValue) (value lua.LValue, ok bool)
+
+// makeQuick puts functions in the places of those that they stand for.
+func makeQuick(lib *lua.LTable, quick map[string]quickCall) {
+	for name, call := range quick {
+		if fn, ok := lib.RawGetString(name).(*lua.LFunction); ok {
+			lib.RawSetString(name, newQuick(fn.Env, fn.GFunction, call))
+		}
+	}
+}
+
+// quickString are functions of the library string.
+var quickString = map[string]quickCall{
+	"byte": func(args []lua.LValue) (lua.LValue, bool) {
+		str, ok := stringArg(args)
+		if !ok || len(args) > 2 {
+			return nil, false
+		}
+		at := 1
+		if len(args) == 2 {
+			n, ok := args[1].(lua.LNumber)
+			if !ok {
+				return nil, false
+			}
+			at = fromEnd(cutInt(float64(n)), len(str))
+		}
+		if at < 1 || at > len(str) {
+			return lua.LNil, true
+		}
+		return smallNumbers[str[at-1]], true
+	},
+	"char": func(args []lua.LValue) (lua.LValue, bool) {
+		if len(args) != 1 {
+			return nil, false
+		}
+		n, ok := args[0].(lua.LNumber)
+		if !ok || !(n >= 0 && n < 256) {
+			return nil, false
+		}
+		return oneByte[byte(n)], true
+	},
+	"len": func(args []lua.LValue) (lua.LValue, bool) {
+		str, ok := stringArg(args)
+		return intValue(len(str)), ok
+	},
+	"lower": func(args []lua.LValue) (lua.LValue, bool) {
+		str, ok := stringArg(args)
+		if !ok {
+			return nil, false
+		}
+		if b := lowerBytes(str); b != nil {
+			return bytesValue(b), true
+		}
+		return args[0], true
+	},
+	"sub": func(args []lua.LValue) (lua.LValue, bool) {
+		str, ok := stringArg(args)
+		if !ok || len(args) < 2 || len(args) > 3 {
+			return nil, false
+		}
+		from, ok := args[1].(lua.LNumber)
+		to := lua.LNumber(-1)
+		if ok && len(args) == 3 {
+			to, ok = args[2].(lua.LNumber)
+		}
+		if !ok {
+			return nil, false
+		}
+		return subValue(args[0], str, cutInt(float64(from)), cutInt(float64(to))), true
+	},
+	"upper": func(args []lua.LValue) (lua.LValue, bool) {
+		str, ok := stringArg(args)
+		if !ok {
+			return nil, false
+		}
+		if b := upperBytes(str); b != nil {
+			return bytesValue(b), true
+		}
+		return args[0], true
+	},
+}
+
+func stringArg(args []lua.LValue) (string, bool) {
+	if len(args) == 0 {
+		return "", false
+	}
+	str, ok := args[0].(lua.LString)
+	return string(str), ok
+}
+
+// quickBase are basic functions.
+var quickBase = map[string]quickCall{
+	"type": func(args []lua.LValue) (lua.LValue, bool) {
+		if len(args) == 0 {
+			return nil, false
+		}
+		return typeNames[args[0].Type()], true
+	},
+	"tonumber": func(args []lua.LValue) (lua.LValue, bool) {
+		if len(args) != 1 {
+			return nil, false
+		}
+		_, ok := args[0].(lua.LNumber)
+		return args[0], ok
+	},
+	"tostring": func(args []lua.LValue) (lua.LValue, bool) {
+		if len(args) != 1 {
+			return nil, false
+		}
+		_, ok := args[0].(lua.LString)
+		return args[0], ok
+	},
+}
+
+// quickConcat joins strings and numbers.
+func quickConcat(args []lua.LValue) (lua.LValue, bool) {
+	return concatValues(args)
+}
+
+// quickBound lets a bound of a for loop pass.
+func quickBound(args []lua.LValue) (lua.LValue, bool) {
+	if len(args) != 1 {
+		return nil, false
+	}
+	_, ok := args[0].(lua.LNumber)
+	return args[0], ok
+}
+
+// quickTokenize is mysql.tokenizer's only function.
+func quickTokenize(l *lua.LState, lists, tokens *lua.LTable) quickCall {
+	return func(args []lua.LValue) (lua.LValue, bool) {
+		sql, ok := stringArg(args)
+		if !ok || len(sql) > maxStatement {
+			return nil, false
+		}
+		return newTokenList(l, sql, lists, tokens), true
+	}
+}
+
+// quickFirstToken is first_stmt_token of proxy.tokenizer.
+func quickFirstToken(args []lua.LValue) (lua.LValue, bool) {
+	if len(args) == 0 {
+		return nil, false
+	}
+	ud, ok := args[0].(*lua.LUserData)
+	if !ok {
+		return nil, false
+	}
+	list, ok := ud.Value.(*tokenList)
+	if !ok {
+		return nil, false
+	}
+	for i, t := range list.tokens {
+		if t.id != tokenComment && t.id != tokenFreed {
+			return list.object(i, list.meta), true
+		}
+	}
+	return lua.LNil, true
+}
+
+// quickInjection is the arguments of proxy.queries:append() and prepend().
+func (v *vm) quickInjection(args []lua.LValue) (q *hook.Queue, in *hook.Injection, ok bool) {
+	if len(args) < 3 || len(args) > 4 {
+		return nil, nil, false
+	}
+	ud, ok := args[0].(*lua.LUserData)
+	if !ok {
+		return nil, nil, false
+	}
+	s, ok := ud.Value.(*queries)
+	if !ok || (*script)(s) != v.current {
+		return nil, nil, false
+	}
+	id, ok := args[1].(lua.LNumber)
+	text, ok2 := args[2].(lua.LString)
+	if !ok || !ok2 {
+		return nil, nil, false
+	}
+	needed := false
+	if len(args) == 4 {
+		switch options := args[3].(type) {
+		case *lua.LNilType:
+		case *lua.LTable:
+			switch value := options.RawGetString(string(resultNeeded)).(type) {
+			case *lua.LNilType:
+			case lua.LBool:
+				needed = bool(value)
+			default:
+				return nil, nil, false
+			}
+		default:
+			return nil, nil, false
+		}
+	}
+	return s.session.Queue(), &hook.Injection{ID: truncate(float64(id)), Query: string(text), ResultNeeded: needed, Queued: time.Now()}, true
+}
