@@ -73,7 +73,7 @@ func TestCompressedTakesWhatOthersMaySend(t *testing.T) {
 func TestCompressedRefuses(t *testing.T) {
 	p := textRows(5000)
 	zl, zs, checked := zlibOf(p), zstdOf(p, zstd.WithEncoderCRC(false)), zstdOf(p)
-	bomb := make([]byte, 64<<20)
+	bomb := make([]byte, MaxPayload+1)
 	change := func(b []byte, at int) []byte {
 		b = bytes.Clone(b)
 		b[(len(b)+at)%len(b)] ^= 1

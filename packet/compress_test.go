@@ -80,6 +80,9 @@ func TestCompressedRoundTrip(t *testing.T) {
 	for name, caps := range algorithms {
 		for what, fill := range map[string]func(int) []byte{"rows": textRows, "noise": noise, "zeros": func(n int) []byte { return make([]byte, n) }} {
 			for _, size := range sizes {
+				if size > 1<<20 && what != "rows" {
+					continue
+				}
 				t.Run(fmt.Sprint(name, " ", what, " ", size), func(t *testing.T) {
 					r := rand.New(rand.NewPCG(1, uint64(size)))
 					plain := fill(size)
@@ -104,8 +107,8 @@ func TestCompressedRoundTrip(t *testing.T) {
 						{atOnce, some(r, 1+size/100)},
 						{some(r, 10), rooms(3)},
 					} {
-						if i == 4 && size > 1<<20 {
-							continue
+						if i != 1 && i != 2 && size > 1<<20 {
+							continue // slow, and nothing new
 						}
 						got, err := decodeIn(t, in, stream, c.arrive, c.room)
 						if err != nil || !bytes.Equal(got, plain) {
