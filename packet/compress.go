@@ -1,9 +1,6 @@
 package packet
 
-import (
-	"errors"
-	"sync"
-)
+import "errors"
 
 // This file has the compressed protocol, which begins behind the OK that ends a
 // login. The stream of packets is cut into frames anywhere, not at packets:
@@ -154,9 +151,9 @@ func (c *Compressed) open(dst, body []byte) (filled int, err error) {
 		return filled, nil
 	}
 	if c.zstd {
-		c.in = zstdInflaters.Get().(inflater)
+		c.in = newZstdInflater()
 	} else {
-		c.in = zlibInflaters.Get().(inflater)
+		c.in = newZlibInflater()
 	}
 	if err := c.in.open(body); err != nil {
 		return 0, err
@@ -282,9 +279,14 @@ type buffer struct{ b []byte }
 // what we send and servers do, but not for what one large frame has needed.
 const bufferKept = 2 * plainFrame
 
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
+var buffers = make(pool[*buffer], pooled)
 
-func newBuffer() *buffer { return buffers.Get().(*buffer) }
+func newBuffer() *buffer {
+	if b, ok := buffers.get(); ok {
+		return b
+	}
+	return new(buffer)
+}
 
 func (b *buffer) append(p []byte) *buffer {
 	if b == nil {
@@ -298,7 +300,39 @@ func (b *buffer) append(p []byte) *buffer {
 func (b *buffer) free() *buffer {
 	if b != nil && cap(b.b) <= bufferKept {
 		b.b = b.b[:0]
-		buffers.Put(b)
+		buffers.put(b)
 	}
 	return nil
+}
+
+// pool has what is at present unused of a kind, for all goroutines. What does
+// not go in is left to the garbage collector.
+type pool[T any] chan T
+
+// pooled is how many of a kind a pool has room for. It gets as many as were in
+// use at once: of compressors one for each loop, for no call returns with one.
+const pooled = 64
+
+func newPools[T any](n int) []pool[T] {
+	pools := make([]pool[T], n)
+	for i := range pools {
+		pools[i] = make(pool[T], pooled)
+	}
+	return pools
+}
+
+func (p pool[T]) get() (t T, ok bool) {
+	select {
+	case t = <-p:
+		return t, true
+	default:
+		return t, false
+	}
+}
+
+func (p pool[T]) put(t T) {
+	select {
+	case p <- t:
+	default:
+	}
 }

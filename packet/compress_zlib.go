@@ -3,7 +3,6 @@ package packet
 import (
 	"bytes"
 	"io"
-	"sync"
 
 	"github.com/klauspost/compress/zlib"
 )
@@ -23,7 +22,14 @@ type zlibInflater struct {
 	extra [1]byte
 }
 
-var zlibInflaters = sync.Pool{New: func() any { return new(zlibInflater) }}
+var zlibInflaters = make(pool[*zlibInflater], pooled)
+
+func newZlibInflater() *zlibInflater {
+	if z, ok := zlibInflaters.get(); ok {
+		return z
+	}
+	return new(zlibInflater)
+}
 
 func (z *zlibInflater) open(body []byte) (err error) {
 	z.body.Reset(body)
@@ -42,7 +48,7 @@ func (z *zlibInflater) keep(buf []byte) []byte { return keepRest(&z.body, buf) }
 
 func (z *zlibInflater) close() {
 	z.body.Reset(nil)
-	zlibInflaters.Put(z)
+	zlibInflaters.put(z)
 }
 
 // readSome reads at least one byte, or says why there is none.
@@ -89,12 +95,12 @@ type zlibDeflater struct {
 	out  appender
 }
 
-var zlibDeflaters [zlib.BestCompression + 1]sync.Pool
+var zlibDeflaters = newPools[*zlibDeflater](zlib.BestCompression + 1)
 
 // deflateZlib appends p compressed.
 func deflateZlib(dst, p []byte, level int) []byte {
-	d, _ := zlibDeflaters[level].Get().(*zlibDeflater)
-	if d == nil {
+	d, ok := zlibDeflaters[level].get()
+	if !ok {
 		d = new(zlibDeflater)
 		d.zlib, _ = zlib.NewWriterLevel(&d.out, level) // no error: zlibLevel has made the level
 	}
@@ -103,7 +109,7 @@ func deflateZlib(dst, p []byte, level int) []byte {
 	_, _ = d.zlib.Write(p) // an appender has no errors
 	_ = d.zlib.Close()
 	dst, d.out.b = d.out.b, nil
-	zlibDeflaters[level].Put(d)
+	zlibDeflaters[level].put(d)
 	return dst
 }
 

@@ -2,7 +2,6 @@ package packet
 
 import (
 	"bytes"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -39,14 +38,21 @@ func newZstdDecoder(opts ...zstd.DOption) *zstd.Decoder {
 	return d
 }
 
-var zstdInflaters = sync.Pool{New: func() any { return &zstdInflater{zstd: newZstdDecoder()} }}
+var zstdInflaters = make(pool[*zstdInflater], pooled)
+
+func newZstdInflater() *zstdInflater {
+	if z, ok := zstdInflaters.get(); ok {
+		return z
+	}
+	return &zstdInflater{zstd: newZstdDecoder()}
+}
 
 func (z *zstdInflater) open(body []byte) error {
 	var h zstd.Header
 	if err := h.Decode(body); err != nil {
 		return err
 	}
-	z.large = max(h.WindowSize, h.FrameContentSize) > 1<<20
+	z.large = max(h.WindowSize, h.FrameContentSize) > 1<<18
 	z.body.Reset(body)
 	return z.zstd.Reset(&z.body)
 }
@@ -60,17 +66,20 @@ func (z *zstdInflater) keep(buf []byte) []byte { return keepRest(&z.body, buf) }
 func (z *zstdInflater) close() {
 	z.body.Reset(nil)
 	if err := z.zstd.Reset(nil); err == nil && !z.large {
-		zstdInflaters.Put(z)
+		zstdInflaters.put(z)
 	}
 }
 
 // zstdDecoders are decoders for frames that fit where they go: these need no
 // window of their own.
-var zstdDecoders = sync.Pool{New: func() any { return newZstdDecoder(zstd.WithDecodeAllCapLimit(true)) }}
+var zstdDecoders = make(pool[*zstd.Decoder], pooled)
 
 // inflateZstd inflates body, which must be as much as dst holds.
 func inflateZstd(dst, body []byte) error {
-	d := zstdDecoders.Get().(*zstd.Decoder)
+	d, ok := zstdDecoders.get()
+	if !ok {
+		d = newZstdDecoder(zstd.WithDecodeAllCapLimit(true))
+	}
 	out, err := d.DecodeAll(body, dst[:0])
 	if err != nil || len(out) != len(dst) {
 		return ErrCompression
@@ -78,17 +87,17 @@ func inflateZstd(dst, body []byte) error {
 	if &out[0] != &dst[0] {
 		copy(dst, out)
 	}
-	zstdDecoders.Put(d)
+	zstdDecoders.put(d)
 	return nil
 }
 
-var zstdEncoders [int(zstd.SpeedBestCompression) + 1]sync.Pool
+var zstdEncoders = newPools[*zstd.Encoder](int(zstd.SpeedBestCompression) + 1)
 
 // deflateZstd appends p compressed. The window is what a frame holds, and there
 // is no checksum, as in the servers' frames.
 func deflateZstd(dst, p []byte, level int) []byte {
-	e, _ := zstdEncoders[level].Get().(*zstd.Encoder)
-	if e == nil {
+	e, ok := zstdEncoders[level].get()
+	if !ok {
 		var err error
 		e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(level)), zstd.WithEncoderConcurrency(1),
 			zstd.WithWindowSize(plainFrame), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
@@ -97,6 +106,6 @@ func deflateZstd(dst, p []byte, level int) []byte {
 		}
 	}
 	dst = e.EncodeAll(p, dst)
-	zstdEncoders[level].Put(e)
+	zstdEncoders[level].put(e)
 	return dst
 }
