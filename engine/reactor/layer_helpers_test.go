@@ -161,6 +161,16 @@ func appendFrame(dst, p []byte) []byte {
 	return dst
 }
 
+// repeat fills p with b.
+func repeat(p []byte, b byte) {
+	if len(p) > 0 {
+		p[0] = b
+	}
+	for n := 1; n < len(p); n *= 2 {
+		copy(p[n:], p[:n])
+	}
+}
+
 // appendRun is n times b.
 func appendRun(dst []byte, b byte, n int) []byte {
 	return append(binary.BigEndian.AppendUint32(dst, uint32(n)|runBit), b)
@@ -182,9 +192,7 @@ func (f *frameCodec) Decode(dst, src []byte) (filled, taken int, err error) {
 		}
 		k := min(f.left, len(dst)-filled)
 		if len(f.head) == 5 {
-			for i := range k {
-				dst[filled+i] = f.head[4]
-			}
+			repeat(dst[filled:filled+k], f.head[4])
 		} else {
 			k = min(k, len(src)-taken)
 			for i := range k {
