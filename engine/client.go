@@ -10,12 +10,15 @@ import (
 
 // clientState is where a client session stands.
 //
+//	             tls
+//	             ^ v
 //	greeting --> login --> ready <--> busy <--> infile
 //	    \__________\_________\_________\__________\___ closing --> closed
 type clientState uint8
 
 const (
 	clientGreeting clientState = iota // accepted; a backend's greeting is awaited
+	clientTLS                         // the TLS handshake is on
 	clientLogin                       // greeting sent; the login dialogue is on
 	clientReady                       // logged in, nothing outstanding
 	clientBusy                        // at least one exchange outstanding
@@ -26,13 +29,14 @@ const (
 )
 
 func (s clientState) String() string {
-	return [...]string{"greeting", "login", "ready", "busy", "infile", "closing", "closed"}[s]
+	return [...]string{"greeting", "tls", "login", "ready", "busy", "infile", "closing", "closed"}[s]
 }
 
 // clientMoves has the states that may follow each.
-var clientMoves = [clientStates]uint8{
+var clientMoves = [clientStates]uint16{
 	clientGreeting: 1<<clientLogin | 1<<clientClosing | 1<<clientClosed,
-	clientLogin:    1<<clientReady | 1<<clientClosing | 1<<clientClosed,
+	clientTLS:      1<<clientLogin | 1<<clientClosing | 1<<clientClosed,
+	clientLogin:    1<<clientTLS | 1<<clientReady | 1<<clientClosing | 1<<clientClosed,
 	clientReady:    1<<clientBusy | 1<<clientClosing | 1<<clientClosed,
 	clientBusy:     1<<clientReady | 1<<clientInfile | 1<<clientClosing | 1<<clientClosed,
 	clientInfile:   1<<clientReady | 1<<clientBusy | 1<<clientClosing | 1<<clientClosed,
@@ -48,9 +52,9 @@ const (
 	flushWithin = 10 * time.Second
 )
 
-// maskedCapabilities are those that the proxy cannot pass between a client and
-// a server: it would have to take part in TLS and compression, and extended
-// ones that it does not know may change the shape of responses.
+// maskedCapabilities are those of a backend that say nothing to its clients: TLS
+// and compression are between the proxy and either side, and extended ones that
+// the proxy does not know may change the shape of responses.
 const maskedCapabilities = packet.CapSSL | packet.CapCompress | packet.CapZstd | unknownExtended
 
 // unknownExtended are the bits above the last extended capability of MariaDB
@@ -70,16 +74,22 @@ type client struct {
 	state      clientState
 	req        packet.Cursor // where the client's stream stands
 
+	tls       bool // it speaks TLS, or has asked to
 	sentLogin bool // the login packet has passed
 	answered  bool // the command that is passing has a response
 	held      bool // not read from: too many exchanges, or a command before the login's end
 	quit      bool // COM_QUIT has passed
 	tries     uint8
 
-	shown  packet.Capability // of the greeting that the client saw
-	timer  reactor.Timer     // of whatever is awaited
-	since  time.Duration     // on the loop's clock
-	active time.Duration     // when bytes came last, from either side
+	shown   packet.Capability  // of the greeting that the client saw
+	auth    *auth              // the dialogue that is on, nil if none is
+	packs   packet.Capability  // the compression that was agreed upon, 0 if none was
+	level   int                // of that
+	zip     *packet.Compressed // nil without compression
+	fileSeq byte               // sequence id of the next packet of a file, if zip is there
+	timer   reactor.Timer      // of whatever is awaited
+	since   time.Duration      // on the loop's clock
+	active  time.Duration      // when bytes came last, from either side
 
 	commands, in, out uint64 // packets that are commands; bytes from and to the client
 	reason            CloseReason
@@ -186,18 +196,14 @@ func (c *client) Data(_ *reactor.Conn, p []byte) (used int) {
 		c.hold()
 		return 0
 	case clientLogin:
-		if c.sx != nil {
-			used = c.sx.login(p)
-		} else {
-			used = c.login(p)
-		}
+		used = c.login(p)
 	case clientReady, clientBusy, clientInfile:
 		if c.sx != nil {
 			used = c.sx.request(p)
 		} else {
 			used = c.request(p)
 		}
-	case clientClosing, clientClosed:
+	case clientTLS, clientClosing, clientClosed:
 		return len(p)
 	}
 	c.in += uint64(used)
@@ -207,89 +213,11 @@ func (c *client) Data(_ *reactor.Conn, p []byte) (used int) {
 	return used
 }
 
-// login takes the login packet and the client's part of the dialogue that
-// follows it.
-func (c *client) login(p []byte) (used int) {
-	n := 0
-	if !c.sentLogin {
-		if len(p) < packet.HeaderLen {
-			return 0
-		}
-		if packet.Packet(p).PayloadLen() > maxLogin {
-			c.req.Open(p)
-			c.end(ReasonLoginTooLarge, nil)
-			return len(p)
-		}
-		pkt, _, ok := packet.Next(p)
-		if !ok {
-			return 0
-		}
-		n = len(pkt)
-		c.req.Open(pkt)
-		c.req.Pass(n)
-		if !c.loginPacket(pkt.Payload()) {
-			return len(p)
-		}
-		c.sentLogin = true
-	}
-	// Then plugin data, as it comes. A packet that starts a new sequence is a
-	// command of a client that did not wait for the login's result.
-	for n < len(p) {
-		if !c.req.Between() {
-			n += c.req.Pass(len(p) - n)
-			continue
-		}
-		b := p[n:]
-		if len(b) < packet.HeaderLen {
-			break
-		}
-		if !c.req.Continued() && !c.server.converses(b[3]) {
-			c.hold()
-			break
-		}
-		c.req.Open(b)
-		n += packet.HeaderLen
-	}
-	c.server.conn.Write(p[:n])
-	return n
-}
-
-// loginPacket checks the login packet and takes out of it what the proxy cannot
-// pass. It tells whether the session goes on.
-func (c *client) loginPacket(payload []byte) bool {
-	in, ok := c.parseLogin(payload)
-	if ok {
-		c.server.login(packet.Effective(c.shown, in.Capabilities))
-	}
-	return ok
-}
-
-// parseLogin is loginPacket's part that asks for no server.
-func (c *client) parseLogin(payload []byte) (in packet.Login, ok bool) {
-	in, err := packet.ParseLogin(payload, c.shown)
-	switch {
-	case errors.Is(err, packet.ErrOldProtocol):
-		c.end(ReasonClientOldProtocol, nil)
-		return in, false
-	case err == nil && in.SSLRequest:
-		c.end(ReasonClientTLS, nil)
-		return in, false
-	case err == nil:
-		err = packet.MaskLogin(payload, c.loop.engine.masked)
-	}
-	if err != nil {
-		c.end(ReasonClientProtocol, err)
-		return in, false
-	}
-	in.Capabilities &^= c.loop.engine.masked
-	return in, true
-}
-
 // request takes commands, and what belongs to commands, to the server: all of p
 // in one write, unless it ends in the first bytes of a command.
 func (c *client) request(p []byte) (used int) {
 	s := c.server
-	n := 0
+	n, sent := 0, 0
 loop:
 	for n < len(p) {
 		if !c.req.Between() {
@@ -301,6 +229,9 @@ loop:
 			break
 		}
 		size := packet.Packet(b).PayloadLen()
+		if c.zip != nil && c.state == clientInfile {
+			c.renumber(b)
+		}
 		switch {
 		case c.req.Continued():
 			if c.answered && !s.queue.empty() {
@@ -310,6 +241,13 @@ loop:
 			if size == 0 {
 				c.uploaded()
 			}
+		case c.auth != nil:
+			k := c.changeUserSays(b)
+			if n += k; k == 0 || c.state >= clientClosing {
+				return n
+			}
+			sent = n
+			continue
 		case s.dialogue && (s.queue.last().Command.Streams() || s.converses(b[3])):
 			// A replica's word to a stream, or plugin data of a COM_CHANGE_USER.
 		case s.dialogue:
@@ -325,16 +263,30 @@ loop:
 					c.hold()
 					break loop
 				}
+				if q.Command == packet.ComChangeUser && c.safe() != s.safe() {
+					s.conn.Write(p[sent:n])
+					k := c.changeUser(b, q)
+					if n += k; k == 0 || c.state >= clientClosing {
+						return n
+					}
+					sent = n
+					continue
+				}
 				s.expect(exchange{q, b[3]})
 			} else if q.Command == packet.ComQuit {
 				c.quit = true
 			}
 			c.commands++
+			if s.zip != nil {
+				s.conn.Write(p[sent:n])
+				sent = n
+				s.begin()
+			}
 		}
 		c.req.Open(b)
 		n += packet.HeaderLen
 	}
-	s.conn.Write(p[:n])
+	s.conn.Write(p[sent:n])
 	return n
 }
 
@@ -387,7 +339,7 @@ func (c *client) Expired(*reactor.Timer) {
 		c.server.backend.fail(c.loop.engine, errNoGreeting)
 		c.end(ReasonServerSilent, nil)
 		return
-	case clientLogin:
+	case clientTLS, clientLogin:
 		c.end(ReasonLoginTimeout, nil)
 		return
 	case clientReady, clientBusy, clientInfile:
@@ -434,7 +386,7 @@ func (c *client) idle() bool {
 // drain ends the session if it is idle, or not yet in use, because the proxy
 // stops.
 func (c *client) drain() {
-	if c.idle() || c.state == clientGreeting || c.state == clientLogin {
+	if c.idle() || c.state <= clientLogin {
 		c.end(ReasonShutdown, nil)
 	}
 }
@@ -480,21 +432,16 @@ func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
 	switch c.state {
 	case clientGreeting:
 		return 0, true
+	case clientTLS:
+		return 0, false
 	case clientLogin:
-		s := c.server
-		switch {
-		case !c.sentLogin: // one that has sent nothing of it does not listen
-			return c.req.Seq() + 1, c.req.Seq() > 0
-		case c.sx != nil:
-			return c.sx.last + 1, true
-		case s == nil:
-			return c.req.Seq() + 1, true
-		case !s.resp.Whole():
-			return 0, false
-		case int8(c.req.Seq()-s.resp.Seq()) > 0: // they take turns, more or less
-			return c.req.Seq() + 1, true
+		seq := c.req.Seq()
+		if c.auth != nil && c.auth.client > 0 {
+			seq = c.auth.client
+		} else if c.tls {
+			return 0, false // after an SSL request comes a login
 		}
-		return s.resp.Seq() + 1, true
+		return seq + 1, c.sentLogin || seq > 0 // one that has sent nothing does not listen
 	case clientReady:
 		// Servers say goodbye to a session in the middle of a transaction, and
 		// to one that they will not hear any more, by an ERR nobody asked for.

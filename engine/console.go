@@ -73,7 +73,7 @@ func (x *scripted) admit(in packet.Login) {
 		return
 	}
 	x.ok()
-	x.letIn()
+	c.letIn()
 }
 
 // adminCommand has the script answer a command. One that it does not answer

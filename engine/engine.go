@@ -20,7 +20,8 @@ type Engine struct {
 	backends  backends
 	scripts   hook.Scripts      // nil without a script
 	admin     *AdminConfig      // nil without the plugin
-	masked    packet.Capability // what no session of this engine can have
+	masked    packet.Capability // what clients are not shown of a backend's capabilities
+	added     packet.Capability // what they are shown besides: the proxy's own
 	sessions  atomic.Uint64     // scripted ones, so far
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown
@@ -68,6 +69,10 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, err
 		}
 		e.masked |= classicOnly
+	}
+	e.added = cfg.ClientCompression & (packet.CapCompress | packet.CapZstd)
+	if cfg.ClientTLS != TLSOff {
+		e.added |= packet.CapSSL
 	}
 	for _, a := range cfg.Listen {
 		ln, err := reactor.Listen(a, loops, accept)

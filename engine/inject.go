@@ -75,11 +75,11 @@ func (x *scripted) renew(s *server) (wait bool) {
 	s.stale = false
 	s.skip++
 	s.expect(exchange{packet.Request{Command: packet.ComResetConnection}, 0})
-	s.conn.Write([]byte{1, 0, 0, 0, byte(packet.ComResetConnection)})
+	s.command([]byte{1, 0, 0, 0, byte(packet.ComResetConnection)})
 	if db := x.half.DefaultDB; db != "" && (s.moved || s.half.DefaultDB != db) {
 		s.skip++
 		s.expect(exchange{packet.Request{Command: packet.ComInitDB}, 0})
-		s.conn.Write(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComInitDB)}, db...)))
+		s.command(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComInitDB)}, db...)))
 		s.who.database, s.half.DefaultDB = db, db
 		return true
 	}
@@ -105,7 +105,15 @@ func (x *scripted) transmit(s *server, q query) {
 	if q.Command == packet.ComQuery {
 		s.moved = s.moved || mayMove(q.packets)
 	}
-	s.conn.Write(q.packets)
+	if q.Command == packet.ComChangeUser && x.cmd.in == nil && x.c.safe() != s.safe() {
+		payload, err := x.c.translated(join(q.packets))
+		if err != nil {
+			x.c.end(ReasonClientProtocol, err)
+			return
+		}
+		q.packets = packet.AppendPacket(nil, 0, payload)
+	}
+	s.command(q.packets)
 	if !q.Command.HasResponse() {
 		x.cmd.in = nil
 		x.goOn()

@@ -3,29 +3,41 @@ package engine
 import (
 	"bytes"
 	"crypto/subtle"
+	"errors"
 	"slices"
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/packet"
 )
 
-// This file is the login of a session with a script.
+// This file is the login: the client's packet, TLS on either side before it, and
+// the dialogue behind it (auth.go), a packet at a time.
+//
+//	client: login --> SSL request --> TLS --> login --> dialogue
+//	server: greeting --> [SSL request --> TLS] --> login --> dialogue --> admitted
+//
+// With a script:
 //
 //	login --> enroll --> ReadAuth --> sendLogin, changeUser, loginAgain --> server
 //	                          \--> decided, admit
 //	client <-- ReadAuthResult <-- loginData <------------------------------ server
 
 // login takes the login packet and what the client says in the dialogue behind
-// it, a packet at a time.
-func (x *scripted) login(p []byte) (used int) {
-	c := x.c
+// it.
+func (c *client) login(p []byte) (used int) {
 	for c.state == clientLogin {
 		b := p[used:]
 		if len(b) < packet.HeaderLen {
 			return used
 		}
+		if !c.listens(b[3]) {
+			c.hold()
+			return used
+		}
 		if packet.Packet(b).PayloadLen() > maxLogin {
-			c.req.Open(b)
+			if c.req.Open(b); c.auth != nil {
+				c.auth.client = b[3]
+			}
 			c.end(ReasonLoginTooLarge, nil)
 			return len(p)
 		}
@@ -33,31 +45,30 @@ func (x *scripted) login(p []byte) (used int) {
 		if !ok {
 			return used
 		}
-		if c.sentLogin && !x.listens(pkt.Seq()) {
+		if c.sentLogin {
+			c.opened(pkt)
+			used += len(pkt)
+			c.answers(pkt)
+			continue
+		}
+		in, reason, err := c.parseLogin(pkt.Payload())
+		switch {
+		case reason != reasonNone:
+			c.opened(pkt)
+			c.end(reason, err)
+			return len(p)
+		case in.SSLRequest:
+			c.opened(pkt)
+			c.startTLS(pkt.Payload())
+			return used + len(pkt)
+		case c.server != nil && !c.server.secured(pkt.Payload()):
+			c.auth.client = pkt.Seq()
 			c.hold()
 			return used
 		}
+		c.opened(pkt)
 		used += len(pkt)
-		c.req.Open(pkt)
-		c.req.Pass(len(pkt))
-		x.last = pkt.Seq()
-		switch {
-		case !c.sentLogin:
-			in, ok := c.parseLogin(pkt.Payload())
-			if !ok {
-				return len(p)
-			}
-			c.sentLogin = true
-			x.enroll(pkt, in)
-		case x.awaiting:
-			x.answer(pkt)
-		case c.server == nil:
-			c.end(ReasonClientProtocol, nil)
-		default:
-			x.who.direct = false
-			pkt[3] -= x.shift
-			c.server.conn.Write(pkt)
-		}
+		c.enroll(pkt, in)
 	}
 	if c.state >= clientClosing {
 		return len(p)
@@ -65,16 +76,107 @@ func (x *scripted) login(p []byte) (used int) {
 	return used
 }
 
+// opened notes that pkt is passing.
+func (c *client) opened(pkt packet.Packet) {
+	c.req.Open(pkt)
+	c.req.Pass(len(pkt))
+}
+
 // listens tells whether a packet of the client's with this sequence id has a
-// place in the dialogue now: not if it is a command that does not wait for the
-// login's end (what responds to packet 255 starts at 0 too), and not while a
-// server session is opened that has not been sent the login.
-func (x *scripted) listens(seq byte) bool {
-	s := x.c.server
-	if s == nil {
+// place in the login now: not if it is a command that does not wait for the
+// login's end (what responds to packet 255 starts at 0 too), not while a server
+// session is made ready for the login, and not while the proxy works on what the
+// client has said before.
+func (c *client) listens(seq byte) bool {
+	s := c.server
+	switch {
+	case c.auth != nil && c.auth.busy, s != nil && s.state == serverTLS:
+		return false
+	case !c.sentLogin || s == nil:
 		return true
 	}
-	return s.state == serverLogin && (seq != 0 || s.resp.Begun() && s.resp.Seq()+x.shift == 255)
+	return s.state == serverLogin && (seq != 0 || s.resp.Begun() && c.auth.client == 255)
+}
+
+// answers takes a packet of the dialogue.
+func (c *client) answers(pkt packet.Packet) {
+	c.auth.client = pkt.Seq()
+	switch x := c.sx; {
+	case x != nil && x.awaiting:
+		x.answer(pkt)
+	case c.server == nil:
+		c.end(ReasonClientProtocol, nil)
+	default:
+		if x != nil {
+			x.who.direct = false
+		}
+		c.says(pkt)
+	}
+}
+
+// parseLogin reads a login packet or an SSL request. A reason says why the
+// session cannot go on.
+func (c *client) parseLogin(payload []byte) (packet.Login, CloseReason, error) {
+	cfg := &c.loop.engine.cfg
+	in, err := packet.ParseLogin(payload, c.shown)
+	switch {
+	case errors.Is(err, packet.ErrOldProtocol):
+		return in, ReasonClientOldProtocol, nil
+	case err != nil:
+		return in, ReasonClientProtocol, err
+	case in.SSLRequest && c.shown&packet.CapSSL == 0:
+		return in, ReasonClientTLS, nil
+	case in.SSLRequest && c.tls:
+		return in, ReasonClientProtocol, nil
+	case !in.SSLRequest && !c.safe() && cfg.ClientTLS == TLSRequire && c.shown&packet.CapSSL != 0:
+		return in, ReasonTLSRequired, nil
+	}
+	return in, reasonNone, nil
+}
+
+// enroll takes the whole login packet.
+func (c *client) enroll(pkt packet.Packet, in packet.Login) {
+	c.sentLogin = true
+	c.packs = compression(packet.Effective(c.shown, in.Capabilities))
+	c.level = int(in.ZstdLevel)
+	if c.auth == nil { // the proxy itself, or a script, plays the server
+		c.auth = new(auth)
+	}
+	c.auth.client = pkt.Seq()
+	if c.sx != nil {
+		c.sx.enroll(pkt, in)
+		return
+	}
+	c.server.caps = packet.Effective(c.shown, in.Capabilities) &^ c.loop.engine.masked
+	c.sendLogin(c.server, pkt.Payload(), in)
+}
+
+// sendLogin sends s a login packet that the client has sent, or as much of it as
+// is safe. payload is borrowed.
+func (c *client) sendLogin(s *server, payload []byte, in packet.Login) {
+	a := c.auth
+	if len(in.Plugin) > 0 {
+		a.plugin = string(in.Plugin)
+	}
+	a.server = s.loginSeq() - 1
+	a.clientSafe, a.serverSafe = c.safe(), s.safe()
+	response := bytes.Clone(in.AuthResponse)
+	payload = bytes.Clone(payload)
+	shown := s.shown
+	a.login = func(says []byte) {
+		if !bytes.Equal(says, response) {
+			in, err := packet.ParseLogin(payload, shown)
+			if err != nil {
+				c.end(ReasonClientProtocol, err)
+				return
+			}
+			in.AuthResponse = says
+			payload = in.Append(nil, shown)
+		}
+		a.server++
+		s.sendLogin(a.server, payload)
+	}
+	c.carry(a.fromClient(response))
 }
 
 // enroll decides what becomes of the login packet.
@@ -82,7 +184,7 @@ func (x *scripted) enroll(pkt packet.Packet, in packet.Login) {
 	c := x.c
 	x.who = login{
 		user: string(in.User), response: bytes.Clone(in.AuthResponse), database: string(in.Database), collation: in.Collation,
-		caps: packet.Effective(c.shown, in.Capabilities&^c.loop.engine.masked), direct: true,
+		caps: packet.Effective(c.shown, in.Capabilities) &^ c.loop.engine.masked, direct: true,
 	}
 	x.half.LoggedIn, x.half.Username, x.half.AuthResponse, x.half.DefaultDB = true, x.who.user, x.who.response, x.who.database
 	if x.who.caps&packet.CapPluginAuth != 0 {
@@ -119,10 +221,11 @@ func (x *scripted) enroll(pkt packet.Packet, in packet.Login) {
 	switch x.kind {
 	case loginMock:
 		x.ok()
-		x.letIn()
+		c.letIn()
 	case loginFresh:
 		x.raw = bytes.Clone(pkt) // the script may want another session besides
-		x.sendLogin(s, pkt.Payload())
+		s.caps = x.who.caps
+		c.sendLogin(s, pkt.Payload(), in)
 	case loginPooled:
 		x.changeUser(s, pkt, in)
 	case loginAgain, loginAdmin: // not here
@@ -141,7 +244,7 @@ func (x *scripted) decided(response [][]byte) {
 		c.end(ReasonLoginRefused, nil)
 		return
 	}
-	x.letIn()
+	c.letIn()
 }
 
 // refuses tells whether a response has an ERR among its packets.
@@ -159,28 +262,31 @@ func (x *scripted) replaceLogin(s *server, payload []byte) {
 			c.end(ReasonPoolLogin, nil)
 			return
 		}
-		x.sendLogin(s, payload)
+		x.changeUserTo(s, payload)
 		return
 	}
-	if in, err := packet.ParseLogin(payload, s.shown); err == nil && packet.MaskLogin(payload, c.loop.engine.masked) == nil {
-		x.who.caps = packet.Effective(s.shown, in.Capabilities&^c.loop.engine.masked)
+	c.auth.clientSafe = s.safe() // what the script says is not the client's password
+	c.auth.serverSafe = s.safe()
+	c.auth.server = s.loginSeq()
+	s.caps = x.who.caps
+	in, err := packet.ParseLogin(payload, s.shown)
+	if err != nil { // as the script will have it
+		s.conn.Write(packet.AppendPacket(nil, c.auth.server, payload))
+		return
 	}
-	x.sendLogin(s, payload)
+	x.who.caps = packet.Effective(s.shown, in.Capabilities) &^ c.loop.engine.masked
+	s.caps = x.who.caps
+	s.sendLogin(c.auth.server, payload)
 }
 
-// sendLogin sends payload to s as the login packet, or as the COM_CHANGE_USER
-// that takes its place on a pooled session.
-func (x *scripted) sendLogin(s *server, payload []byte) {
-	seq := x.c.req.Seq()
-	if x.kind == loginPooled {
-		x.shift = seq
-		seq = 0
-		s.enter(serverLogin)
-		s.resp.BeginLogin()
-	} else {
-		s.login(x.who.caps)
-	}
-	s.conn.Write(packet.AppendPacket(nil, seq, payload))
+// changeUserTo sends payload to s, a COM_CHANGE_USER that takes the place of the
+// login packet on a pooled session.
+func (x *scripted) changeUserTo(s *server, payload []byte) {
+	a := x.c.auth
+	a.clientSafe, a.serverSafe, a.server = x.c.safe(), s.safe(), 0
+	s.enter(serverLogin)
+	s.resp.BeginLogin()
+	s.command(packet.AppendPacket(nil, 0, payload))
 }
 
 // longestResponse is what COM_CHANGE_USER's length byte can hold and servers
@@ -202,7 +308,7 @@ func (x *scripted) changeUser(s *server, pkt packet.Packet, in packet.Login) {
 		s.lentTo(x)
 		s.stale = false // as it always was: the option says so
 		x.ok()
-		x.letIn()
+		c.letIn()
 	case len(in.AuthResponse) >= longestResponse:
 		c.end(ReasonLoginTooLarge, nil)
 	default:
@@ -210,7 +316,10 @@ func (x *scripted) changeUser(s *server, pkt packet.Packet, in packet.Login) {
 		if x.who.caps&packet.CapPluginAuth == 0 { // as a server takes a login without a plugin's name
 			u.Plugin = []byte(packet.PluginNative)
 		}
-		x.sendLogin(s, u.Append(nil, s.caps))
+		if c.safe() != s.safe() && sendsPassword(string(u.Plugin)) {
+			u.AuthResponse = nil // the server asks for it by an AuthSwitch, and then it is translated
+		}
+		x.changeUserTo(s, u.Append(nil, s.caps))
 	}
 }
 
@@ -240,8 +349,10 @@ func (x *scripted) ask(s *server, g *packet.Greeting) {
 	a := packet.AuthSwitch{Plugin: plugin, Data: g.Challenge[:g.ChallengeSize]}
 	x.awaiting = true
 	x.switched = true
-	x.last++
-	c.write(packet.AppendPacket(nil, x.last, a.Append(nil)))
+	c.auth.begin(a.Plugin, a.Data)
+	c.auth.client++
+	c.write(packet.AppendPacket(nil, c.auth.client, a.Append(nil)))
+	s.secured(packet.Packet(x.raw).Payload())
 	c.release()
 }
 
@@ -278,22 +389,22 @@ func (x *scripted) answer(pkt packet.Packet) {
 		c.end(ReasonClientProtocol, err)
 		return
 	}
-	if caps := packet.Effective(s.shown, in.Capabilities); !sameCommands(caps, x.who.caps) {
+	if caps := packet.Effective(s.shown, in.Capabilities) &^ c.loop.engine.masked; !sameCommands(caps, x.who.caps) {
 		c.end(ReasonPoolLogin, nil) // another version of the server by now: not what the client was shown
 		return
 	}
 	in.AuthResponse = pkt.Payload()
 	in.Plugin = []byte(s.half.AuthPlugin)
 	x.who.response = bytes.Clone(pkt.Payload())
+	payload := in.Append(nil, c.shown)
 	x.raw = nil
-	x.shift = pkt.Seq() - 1
-	s.login(x.who.caps)
-	s.conn.Write(packet.AppendPacket(nil, 1, in.Append(nil, s.shown)))
+	s.caps = x.who.caps
+	c.sendLogin(s, payload, in)
 }
 
-// loginData takes the server's part of the dialogue, a packet at a time.
-func (x *scripted) loginData(s *server, p []byte) (used int) {
-	c := x.c
+// loginData takes the server's part of the dialogue.
+func (s *server) loginData(p []byte) (used int) {
+	c := s.client
 	for {
 		b := p[used:]
 		if len(b) < packet.HeaderLen {
@@ -310,74 +421,116 @@ func (x *scripted) loginData(s *server, p []byte) (used int) {
 		used += len(pkt)
 		_, step := s.resp.Feed(pkt)
 		done := step == packet.Done
-		if step == packet.Malformed || (!c.sentLogin || x.awaiting) && (!done || !s.resp.Failed()) {
+		unasked := !c.sentLogin || c.auth.login != nil || c.sx != nil && c.sx.awaiting
+		if step == packet.Malformed || unasked && (!done || !s.resp.Failed()) {
 			c.end(ReasonServerProtocol, nil) // nonsense, or an answer to nothing
 			return len(p)
 		}
-		if done && !s.resp.Failed() {
-			s.resp.SetCapabilities(s.caps)
-			s.who = x.who
-			s.owner, s.stale, s.moved = x.id, false, false
-			s.half.LoggedIn, s.half.Username, s.half.AuthResponse, s.half.DefaultDB = true, x.who.user, x.who.response, x.who.database
-			s.half.AuthPlugin = x.half.AuthPlugin
-			s.enter(serverReady)
-			x.vouched = true
-		}
-		var v hook.Verdict
-		if x.has(hook.ReadAuthResult) {
-			v = x.script.ReadAuthResult(pkt.Payload())
-		}
-		refused := done && s.resp.Failed()
-		if b := x.wants(s, v); b != nil && done && !refused {
-			if c.server != nil {
-				x.part()
+		c.auth.server = pkt.Seq()
+		if !done {
+			to, out, err := c.auth.fromServer(pkt.Payload())
+			if err != nil {
+				c.end(ReasonServerProtocol, err)
+				return len(p)
 			}
-			x.kind = loginAgain // the client hears the new one's word in place of this
-			b.clients.Add(1)
-			c.dial(b)
-			return used
+			if to == toServer {
+				c.carry(to, out)
+				continue
+			}
 		}
-		x.switched = x.switched || len(pkt.Payload()) > 0 && pkt.Payload()[0] == 0xfe
-		switch {
-		case v.Action == hook.SendResult:
-			refused = refused || refuses(v.Response)
-			c.write(appendPackets(nil, pkt.Seq()+x.shift, v.Response))
-			x.last = pkt.Seq() + x.shift
-		case !done && c.server != s: // the script let go of it in the middle of the dialogue
-			c.end(ReasonNoServer, nil)
-			return len(p)
-		default:
-			pkt[3] += x.shift
-			x.last = pkt.Seq()
-			c.write(pkt)
+		if c.sx != nil {
+			if !c.sx.toldLogin(s, pkt, done) {
+				return used
+			}
+			continue
 		}
+		c.carry(toClient, pkt.Payload())
 		switch {
-		case refused:
+		case !done:
+		case s.resp.Failed():
 			c.end(ReasonLoginRefused, nil)
 			return len(p)
-		case done:
-			x.shift = 0
-			x.letIn()
+		default:
+			s.admitted(s.caps)
+			c.letIn()
 			return used
-		case c.server != s:
-			c.end(ReasonNoServer, nil)
-			return len(p)
 		}
 	}
+}
+
+// admitted is told that the login, of a client with caps, is over.
+func (s *server) admitted(caps packet.Capability) {
+	s.resp.SetCapabilities(caps)
+	s.enter(serverReady)
+	s.compress()
+}
+
+// letIn begins the command phase.
+func (c *client) letIn() {
+	if x := c.sx; x != nil {
+		x.raw = nil
+	}
+	c.auth = nil
+	c.enter(clientReady)
+	c.compress()
+	c.loop.Arm(&c.timer, 0) // from now on other limits hold
+	c.hold()                // so that what came behind the login is delivered again
+	c.release()
+}
+
+// toldLogin has the script see a packet of the server's part of the dialogue,
+// and takes it to the client. It tells whether the dialogue goes on.
+func (x *scripted) toldLogin(s *server, pkt packet.Packet, done bool) bool {
+	c := x.c
+	refused := done && s.resp.Failed()
+	if done && !refused {
+		s.who = x.who
+		s.owner, s.stale, s.moved = x.id, false, false
+		s.half.LoggedIn, s.half.Username, s.half.AuthResponse, s.half.DefaultDB = true, x.who.user, x.who.response, x.who.database
+		s.half.AuthPlugin = x.half.AuthPlugin
+		s.admitted(s.caps)
+		x.vouched = true
+	}
+	var v hook.Verdict
+	if x.has(hook.ReadAuthResult) {
+		v = x.script.ReadAuthResult(pkt.Payload())
+	}
+	if b := x.wants(s, v); b != nil && done && !refused {
+		if c.server != nil {
+			x.part()
+		}
+		x.kind = loginAgain // the client hears the new one's word in place of this
+		b.clients.Add(1)
+		c.dial(b)
+		return false
+	}
+	x.switched = x.switched || len(pkt.Payload()) > 0 && pkt.Payload()[0] == 0xfe
+	switch {
+	case v.Action == hook.SendResult:
+		refused = refused || refuses(v.Response)
+		c.write(appendPackets(nil, c.auth.client+1, v.Response))
+		c.auth.client++
+	case !done && c.server != s: // the script let go of it in the middle of the dialogue
+		c.end(ReasonNoServer, nil)
+		return false
+	default:
+		c.carry(toClient, pkt.Payload())
+	}
+	switch {
+	case refused:
+		c.end(ReasonLoginRefused, nil)
+	case done:
+		c.letIn()
+	case c.server != s:
+		c.end(ReasonNoServer, nil)
+	default:
+		return true
+	}
+	return false
 }
 
 // ok tells the client that it is in.
 func (x *scripted) ok() {
 	o := packet.OK{Status: packet.StatusAutocommit}
 	x.c.write(packet.AppendPacket(nil, x.c.req.Seq()+1, o.Append(nil, packet.CapProtocol41)))
-}
-
-// letIn begins the command phase.
-func (x *scripted) letIn() {
-	c := x.c
-	x.raw = nil
-	c.enter(clientReady)
-	c.loop.Arm(&c.timer, 0) // from now on other limits hold
-	c.hold()                // so that what came behind the login is delivered again
-	c.release()
 }

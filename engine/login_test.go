@@ -59,7 +59,7 @@ func TestLoginDialogues(t *testing.T) {
 			s(text(2, "authentication_ldap_simple\x00")...), c(text('p', "\x00")...),
 			s(text(2, "authentication_webauthn_client\x00rp")...), c(blob(300)...), ok}},
 		{"an empty packet of the server's", []line{s(), c(1), ok}},
-		{"plugin data in more than one packet", []line{s(1), c(bytes.Repeat([]byte{0}, packet.MaxPayload)...), ok}},
+		{"as much plugin data as there may be", []line{s(1), c(bytes.Repeat([]byte{0}, maxLogin)...), ok}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)

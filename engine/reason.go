@@ -16,6 +16,10 @@ const (
 	ReasonClientProtocol
 	ReasonClientOldProtocol
 	ReasonClientTLS
+	ReasonClientHandshake
+	ReasonTLSRequired
+	ReasonAuthUnsafe
+	ReasonAuthKey
 	ReasonLoginTimeout
 	ReasonLoginTooLarge
 	ReasonLoginRefused
@@ -23,6 +27,8 @@ const (
 	ReasonExhausted
 	ReasonServerRefused
 	ReasonServerSilent
+	ReasonServerNoTLS
+	ReasonServerHandshake
 	ReasonServerClosed
 	ReasonServerLost
 	ReasonServerGoodbye
@@ -68,6 +74,10 @@ var reasonTable = [reasons]struct {
 	ReasonClientProtocol:    {"client_protocol", FaultClient, 1835, "HY000", "Malformed communication packet."},
 	ReasonClientOldProtocol: {"client_old_protocol", FaultClient, 2007, "", "4.0 protocol is not supported"},
 	ReasonClientTLS:         {"client_tls", FaultClient, 3159, "HY000", "(proxy) this address does not offer TLS; connect without it (--ssl-mode=DISABLED, --skip-ssl)"},
+	ReasonClientHandshake:   {name: "client_handshake", fault: FaultClient},
+	ReasonTLSRequired:       {"tls_required", FaultClient, 3159, "HY000", "(proxy) this address takes connections with TLS only; connect with it (--ssl-mode=REQUIRED, --ssl)"},
+	ReasonAuthUnsafe:        {"auth_unsafe", FaultProxy, 1105, "HY000", "(proxy) the account's plugin would send the password readable to the backend; set --backend-tls=same or require, and have TLS at the backend"},
+	ReasonAuthKey:           {"auth_key", FaultClient, 1045, "28000", "(proxy) the password is not encrypted for the proxy's key; connect with TLS, or have the client ask for the key"},
 	ReasonLoginTimeout:      {name: "login_timeout", fault: FaultClient},
 	ReasonLoginTooLarge:     {"login_too_large", FaultClient, 1153, "08S01", "(proxy) the login packet is longer than 128 KiB"},
 	ReasonLoginRefused:      {name: "login_refused", fault: FaultClient},
@@ -75,6 +85,8 @@ var reasonTable = [reasons]struct {
 	ReasonExhausted:         {"proxy_exhausted", FaultProxy, 1040, "08004", "(proxy) out of file descriptors or ports for a connection to the backend"},
 	ReasonServerRefused:     {name: "server_refused", fault: FaultServer},
 	ReasonServerSilent:      {"server_silent", FaultServer, 1105, "HY000", "(proxy) the backend accepted the connection and sent no greeting"},
+	ReasonServerNoTLS:       {"server_no_tls", FaultServer, 2026, "HY000", "(proxy) the backend does not offer TLS and --backend-tls requires it; set --backend-tls=prefer, or TLS up at the backend"},
+	ReasonServerHandshake:   {"server_handshake", FaultServer, 2026, "HY000", "(proxy) the TLS handshake with the backend failed, the proxy's log says why; see --backend-tls and --backend-tls-ca"},
 	ReasonServerClosed:      {name: "server_closed"},
 	ReasonServerLost:        {"server_lost", FaultServer, 2013, "HY000", "Lost connection to backend server during query"},
 	ReasonServerGoodbye:     {name: "server_goodbye"},

@@ -52,6 +52,29 @@ func TestEveryReasonIsReached(t *testing.T) {
 			tls := packet.Login{Capabilities: Caps | packet.CapSSL, SSLRequest: true}
 			return talk{nothing, steps(Greet(g), ExpectEnd()), steps(greeted, SendPacket(1, tls.Append(nil, Caps)), Drain())}
 		},
+		ReasonClientHandshake: func(*world) talk {
+			g := Greeting(capsTLS)
+			return talk{withTLS(TLSPrefer, TLSSame), steps(Greet(g), Drain()),
+				steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, sslRequest(l)), Send([]byte("this is no handshake")), Drain())}
+		},
+		ReasonTLSRequired: func(*world) talk {
+			g := Greeting(capsTLS)
+			return talk{withTLS(TLSRequire, TLSSame), steps(Greet(g), ExpectEnd()), steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, login),
+				ExpectERR(2, 3159, "HY000", "(proxy) this address takes connections with TLS only; connect with it (--ssl-mode=REQUIRED, --ssl)"), ExpectEnd())}
+		},
+		ReasonAuthUnsafe: func(*world) talk {
+			l := l
+			l.Plugin, l.AuthResponse = []byte(packet.PluginClear), []byte("pw\x00")
+			return talk{withTLS(TLSPrefer, TLSOff), steps(Greet(Greeting(capsTLS)), ExpectEnd()), append(sideOf(true).logsIn(l),
+				ExpectERR(3, 1105, "HY000", "(proxy) the account's plugin would send the password readable to the backend; set --backend-tls=same or require, and have TLS at the backend"), ExpectEnd())}
+		},
+		ReasonAuthKey: func(*world) talk {
+			l := l
+			l.Plugin, l.AuthResponse = []byte(packet.PluginSHA256), []byte("encrypted for another key")
+			g := Greeting(capsTLS)
+			return talk{withTLS(TLSPrefer, TLSRequire), steps(Greet(g), ExpectPacket(1, sslRequest(l)), StartTLS(ServerTLS(), true), ExpectEnd()),
+				steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps)), Drain())}
+		},
 		ReasonLoginTimeout: func(*world) talk {
 			return talk{loginTimeout, steps(Greet(g), ExpectEnd()), steps(greeted, ExpectEnd())}
 		},
@@ -69,6 +92,15 @@ func TestEveryReasonIsReached(t *testing.T) {
 			return talk{nothing, steps(SendPacket(0, packet.AppendERR(nil, 1040, "", "Too many connections")), Fin()), steps(Drain())}
 		},
 		ReasonServerSilent: func(*world) talk { return talk{loginTimeout, steps(ExpectEnd()), steps(Drain())} },
+		ReasonServerNoTLS: func(*world) talk {
+			return talk{withTLS(TLSPrefer, TLSRequire), steps(Greet(g), ExpectEnd()), steps(Drain())}
+		},
+		ReasonServerHandshake: func(*world) talk {
+			shown := Greeting(capsTLS)
+			return talk{withTLS(TLSPrefer, TLSRequire), steps(Greet(shown), ExpectPacket(1, sslRequest(l)), Send([]byte("this is no handshake either")), Drain()),
+				steps(ExpectPacket(0, shown.Append(nil)), SendPacket(1, login),
+					ExpectERR(2, 2026, "HY000", "(proxy) the TLS handshake with the backend failed, the proxy's log says why; see --backend-tls and --backend-tls-ca"), ExpectEnd())}
+		},
 		ReasonServerClosed: func(*world) talk { return talk{nothing, steps(Admit(Caps), Fin()), steps(Enter(Caps), ExpectEnd())} },
 		ReasonServerLost: func(*world) talk {
 			return talk{nothing, steps(Admit(Caps), ExpectPacket(0, query), Fin()), steps(Enter(Caps), SendPacket(0, query), Drain())}

@@ -132,6 +132,9 @@ func (x *scripted) pass(s *server, p []byte) (used int) {
 // converse takes packets that belong to a dialogue or to a stream.
 func (x *scripted) converse(p []byte) (used int) {
 	c, s := x.c, x.c.server
+	if c.auth != nil && len(p) >= packet.HeaderLen {
+		return c.changeUserSays(p)
+	}
 	n := 0
 	for n < len(p) {
 		if !c.req.Between() {
@@ -169,6 +172,9 @@ func (x *scripted) file(p []byte) (used int) {
 		}
 		ended = packet.Packet(b).PayloadLen() == 0 && !c.req.Continued()
 		c.req.Open(b)
+		if c.zip != nil {
+			c.renumber(b)
+		}
 		b[3] -= x.cmd.shift
 		n += packet.HeaderLen
 	}

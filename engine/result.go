@@ -18,12 +18,22 @@ const maxCollected = 1 << 30
 // response takes what the server sends in the command phase.
 func (x *scripted) response(s *server, p []byte) (used int) {
 	c := x.c
+	if c.auth != nil {
+		return s.changeUserData(p)
+	}
 	n := 0
 	for n < len(p) {
 		if s.client != c || s.state == serverReady {
 			break
 		}
-		k, step := s.resp.Feed(p[n:])
+		b := p[n:]
+		if s.zip != nil {
+			b = s.number(b)
+		}
+		k, step := s.resp.Feed(b)
+		if k > 0 {
+			s.filed = false
+		}
 		x.take(s, p[n:n+k])
 		n += k
 		if c.state >= clientClosing {
@@ -31,6 +41,9 @@ func (x *scripted) response(s *server, p []byte) (used int) {
 		}
 		switch step {
 		case packet.More:
+			if s.zip != nil && k > 0 && n < len(p) {
+				continue // b was one packet
+			}
 			return n
 		case packet.ClientTurn:
 			x.asked(s)
@@ -118,6 +131,7 @@ func (x *scripted) asked(s *server) {
 	x.cmd.in = nil
 	x.cmd.uploading, x.cmd.asked = x.cmd.running, s.resp.Seq()
 	relayed := x.cmd.fate != fateSwallow
+	s.filed = true
 	if in != nil {
 		collected := x.cmd.fate == fateCollect
 		x.fill(in, s)
@@ -126,7 +140,8 @@ func (x *scripted) asked(s *server) {
 	}
 	if relayed && !x.cmd.mute {
 		x.cmd.fate = fateForward
-		c.enter(clientInfile)
+		c.asked()
+		c.fileSeq += x.cmd.shift
 		return
 	}
 	// Nobody sends one: an empty file, and its result is nobody's.
@@ -144,6 +159,10 @@ func (x *scripted) done(s *server) {
 		s.enter(serverReady)
 	} else {
 		s.resp.Begin(s.queue.first().Request)
+		if c.zip != nil && s.skip == 0 {
+			c.conn.Flush()
+			c.zip.Answer(1) // commands that were sent at once: each began a sequence
+		}
 	}
 	if s.skip > 0 {
 		x.renewed(s, failed)

@@ -46,8 +46,6 @@ type scripted struct {
 	raw    []byte        // the login packet, then a command that is being collected
 
 	kind     loginKind
-	shift    byte // the client's sequence ids less the server's
-	last     byte // sequence id of the login's last packet, in the client's numbers
 	vouched  bool // a server has let this client in as who
 	reserves bool // it may have left sessions that are only for it
 	noted    bool // DisconnectClient was called
@@ -203,7 +201,7 @@ func (x *scripted) mock(response [][]byte) {
 		return
 	}
 	if first := response[0]; first[0] == 10 {
-		err := packet.MaskGreeting(first, c.loop.engine.masked)
+		err := packet.EditGreeting(first, c.loop.engine.masked, c.loop.engine.added)
 		g, err2 := packet.ParseGreeting(first)
 		if err == nil && err2 == nil {
 			x.kind = loginMock
@@ -220,6 +218,8 @@ func (x *scripted) mock(response [][]byte) {
 func (x *scripted) replay(s *server) {
 	x.kind = loginPooled
 	x.greeting(s.half)
+	x.c.auth = new(auth)
+	x.c.auth.begin([]byte(s.half.AuthPlugin), s.half.Challenge)
 	x.c.greet(s.greeted, s.shown)
 }
 
@@ -232,7 +232,7 @@ func (x *scripted) greeting(s *hook.Endpoint) {
 // greeted takes the greeting of a server session that was opened for the client.
 func (x *scripted) greeted(s *server, pkt packet.Packet, g *packet.Greeting) {
 	c := x.c
-	s.greeted, s.shown = bytes.Clone(pkt), g.Capabilities
+	s.greeted = bytes.Clone(pkt)
 	s.half = &hook.Endpoint{Src: hookAddr(s.conn.LocalAddr()), Dst: hookAddr(s.backend.Addr)}
 	remember(s.half, g)
 	if x.kind == loginAgain {
@@ -283,23 +283,11 @@ func versionNumber(v []byte) uint32 {
 	return uint32(parts[0]*10000 + parts[1]*100 + parts[2])
 }
 
-// data takes what the server of a scripted session sends once it has greeted.
+// data takes what the server of a scripted session sends in the command phase.
 func (x *scripted) data(s *server, p []byte) (used int) {
-	c := x.c
-	if s.state == serverLogin {
-		used = x.loginData(s, p)
-		if c.state >= clientClosing {
-			return len(p)
-		}
-		if s.state == serverLogin {
-			return used
-		}
-	}
-	if used < len(p) {
-		used += x.response(s, p[used:])
-	}
-	if c.loop.draining {
-		c.drain()
+	used = x.response(s, p)
+	if x.c.loop.draining {
+		x.c.drain()
 	}
 	return used
 }

@@ -16,12 +16,15 @@ import (
 //	                                     ^
 //	                                     v
 //	dialing --> greeting --> login <--> ready <--> busy
-//	     \__________\__________\_________\_________\___ closing --> closed
+//	     \          \        ^ v         \         \
+//	      \          \       tls          \         \
+//	       \__________\________\___________\_________\___ closing --> closed
 type serverState uint8
 
 const (
 	serverDialing  serverState = iota // the connect is on its way
 	serverGreeting                    // connected; the greeting is awaited
+	serverTLS                         // the TLS handshake is on
 	serverLogin                       // greeted; the login dialogue is on
 	serverReady                       // logged in, nothing outstanding
 	serverBusy                        // at least one exchange outstanding
@@ -32,14 +35,15 @@ const (
 )
 
 func (s serverState) String() string {
-	return [...]string{"dialing", "greeting", "login", "ready", "busy", "idle", "closing", "closed"}[s]
+	return [...]string{"dialing", "greeting", "tls", "login", "ready", "busy", "idle", "closing", "closed"}[s]
 }
 
 // serverMoves has the states that may follow each.
-var serverMoves = [serverStates]uint8{
+var serverMoves = [serverStates]uint16{
 	serverDialing:  1<<serverGreeting | 1<<serverClosing | 1<<serverClosed,
 	serverGreeting: 1<<serverLogin | 1<<serverClosing | 1<<serverClosed,
-	serverLogin:    1<<serverReady | 1<<serverClosing | 1<<serverClosed,
+	serverTLS:      1<<serverLogin | 1<<serverClosing | 1<<serverClosed,
+	serverLogin:    1<<serverTLS | 1<<serverReady | 1<<serverClosing | 1<<serverClosed,
 	serverReady:    1<<serverBusy | 1<<serverIdle | 1<<serverLogin | 1<<serverClosing | 1<<serverClosed,
 	serverBusy:     1<<serverReady | 1<<serverClosing | 1<<serverClosed,
 	serverIdle:     1<<serverReady | 1<<serverClosing | 1<<serverClosed,
@@ -58,9 +62,13 @@ type server struct {
 	backend *Backend
 	queue   exchanges
 	resp    packet.Response
-	caps    packet.Capability // in force between client and server
+	caps    packet.Capability  // in force between client and server
+	offers  packet.Capability  // of its greeting, as it came
+	shown   packet.Capability  // of its greeting, as clients are shown it
+	zip     *packet.Compressed // nil without compression
 	state   serverState
 
+	filed bool // the client has sent a file, which the next packet is about
 	// dialogue is set while the last exchange is one to which the client sends
 	// packets that are no commands.
 	dialogue bool
@@ -76,7 +84,6 @@ type server struct {
 	who      login          // as whom it is logged in
 	half     *hook.Endpoint // what scripts see of it
 	greeted  packet.Packet  // its greeting, as it was shown
-	shown    packet.Capability
 }
 
 // newServer starts to connect to b, which was taken for c.
@@ -116,18 +123,34 @@ func (s *server) Data(_ *reactor.Conn, p []byte) (used int) {
 	case serverGreeting:
 		c.active = c.loop.Now()
 		return s.greeting(p)
-	case serverLogin, serverReady, serverBusy:
+	case serverLogin:
+		c.active = c.loop.Now()
+		if used = s.loginData(p); c.state >= clientClosing {
+			return len(p)
+		}
+		if used < len(p) && s.state != serverLogin {
+			s.conn.Pause() // what came behind the login is delivered again
+			s.conn.Resume()
+		}
+		if c.loop.draining {
+			c.drain()
+		}
+		return used
+	case serverReady, serverBusy:
 		c.active = c.loop.Now()
 		if c.sx != nil {
 			return c.sx.data(s, p)
 		}
+		if c.auth != nil {
+			return s.changeUserData(p)
+		}
 	case serverIdle:
 		s.idleEnded()
 		return len(p)
-	case serverDialing, serverClosing, serverClosed:
+	case serverDialing, serverTLS, serverClosing, serverClosed:
 		return len(p)
 	}
-	n := 0
+	n, sent := 0, 0
 	end := reasonNone
 loop:
 	for n < len(p) {
@@ -135,24 +158,38 @@ loop:
 			n, end = s.unasked(p, n)
 			break
 		}
-		k, step := s.resp.Feed(p[n:])
+		b := p[n:]
+		if s.zip != nil {
+			b = s.number(b)
+		}
+		k, step := s.resp.Feed(b)
 		n += k
+		if k > 0 {
+			s.filed = false
+		}
 		switch step {
 		case packet.More:
+			if s.zip != nil && k > 0 && n < len(p) {
+				continue // b was one packet
+			}
 			break loop
 		case packet.ClientTurn:
-			c.enter(clientInfile)
+			c.asked()
 		case packet.Done:
-			if end = s.done(); end != reasonNone {
-				break loop
+			s.done()
+			if c.zip != nil && !s.queue.empty() {
+				c.write(p[sent:n])
+				sent = n
+				c.conn.Flush()
+				c.zip.Answer(1) // commands that were sent at once: each began a sequence
 			}
 		case packet.Malformed:
 			end = ReasonServerProtocol
 			break loop
 		}
 	}
-	if n > 0 {
-		c.write(p[:n])
+	if n > sent {
+		c.write(p[sent:n])
 	}
 	switch {
 	case end != reasonNone:
@@ -183,14 +220,17 @@ func (s *server) greeting(p []byte) (used int) {
 	}
 	if pkt.Payload()[0] == 0xff { // too many connections, host not allowed and the like
 		if c.sentLogin && c.sx != nil {
-			pkt[3] = c.sx.last + 1
+			pkt[3] = c.auth.client + 1
 		}
 		c.write(pkt)
 		c.end(ReasonServerRefused, nil)
 		return len(p)
 	}
-	err := packet.MaskGreeting(pkt.Payload(), s.loop.engine.masked)
-	var g packet.Greeting
+	g, err := packet.ParseGreeting(pkt.Payload())
+	s.offers = g.Capabilities
+	if err == nil {
+		err = packet.EditGreeting(pkt.Payload(), s.loop.engine.masked, s.loop.engine.added)
+	}
 	if err == nil {
 		g, err = packet.ParseGreeting(pkt.Payload())
 	}
@@ -198,8 +238,19 @@ func (s *server) greeting(p []byte) (used int) {
 		c.end(ReasonServerProtocol, err)
 		return len(p)
 	}
+	s.shown = g.Capabilities
 	s.enter(serverLogin)
 	s.resp.BeginLogin()
+	if s.loop.engine.cfg.BackendTLS == TLSRequire && !s.safe() && s.offers&packet.CapSSL == 0 {
+		c.end(ReasonServerNoTLS, nil)
+		return len(p)
+	}
+	if c.auth == nil {
+		c.auth = new(auth)
+	}
+	if !c.sentLogin {
+		c.auth.begin(g.Plugin, g.Challenge[:g.ChallengeSize])
+	}
 	if c.sx != nil {
 		c.sx.greeted(s, pkt, &g)
 	} else {
@@ -207,10 +258,6 @@ func (s *server) greeting(p []byte) (used int) {
 	}
 	return len(pkt)
 }
-
-// login is told that the client's login packet is on its way, and what is in
-// force from then on.
-func (s *server) login(caps packet.Capability) { s.caps = caps }
 
 // expect is told of a command that is being sent.
 func (s *server) expect(x exchange) {
@@ -233,31 +280,19 @@ func (s *server) converses(seq byte) bool {
 	return seq != 0 || s.queue.n <= 1 && s.resp.Begun() && s.resp.Seq() == 255
 }
 
-// done is called when a response has passed. It tells whether the session ends
-// by it.
-func (s *server) done() CloseReason {
+// done is called when a response has passed.
+func (s *server) done() {
 	c := s.client
-	if s.state == serverLogin {
-		if s.resp.Failed() {
-			return ReasonLoginRefused
-		}
-		s.resp.SetCapabilities(s.caps)
-		s.enter(serverReady)
-		c.enter(clientReady)
-		c.loop.Arm(&c.timer, 0) // from now on other limits hold
-		return reasonNone
-	}
 	s.queue.pop()
 	if !s.queue.empty() {
 		s.resp.Begin(s.queue.first().Request)
-		return reasonNone
+		return
 	}
 	s.dialogue = false
 	s.enter(serverReady)
 	if c.state == clientBusy { // not while it uploads a file that is not wanted any more
 		c.enter(clientReady)
 	}
-	return reasonNone
 }
 
 // unasked takes p[n:], which came while nothing was outstanding. A server says

@@ -92,6 +92,9 @@ func (c *Cursor) Pass(n int) int {
 	return n
 }
 
+// Left is how many bytes of the current packet have not passed.
+func (c *Cursor) Left() int { return int(c.left) }
+
 // Between tells whether the cursor stands between two packets, of the same
 // payload perhaps.
 func (c *Cursor) Between() bool { return c.left == 0 }

@@ -1,0 +1,349 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"runtime"
+
+	"mysqlproxy/packet"
+)
+
+// This file is authentication: the dialogue that follows a login or a
+// COM_CHANGE_USER. Its packets pass between client and server, with the
+// sequence ids that each side expects.
+//
+// A connection is safe if nobody can listen: TLS, or a unix socket. Some plugins
+// send the password itself over a safe connection, and encrypt it for a key of
+// the server's over any other. If only one of the two is safe, the proxy
+// translates:
+//
+//	client safe, server not    password -> the server's key is asked for -> password, encrypted for it
+//	server safe, client not    key asked for -> the proxy's own -> password, decrypted
+//
+// A password never goes over an unsafe connection on which its client has not
+// put it.
+
+// auth is such a dialogue. It belongs to a client session.
+type auth struct {
+	clientSafe, serverSafe bool
+
+	plugin    string
+	challenge []byte // the plugin's, which encrypted passwords are mixed with
+	step      authStep
+	password  []byte // held while the server's key is awaited
+
+	// Sequence ids of the last packet on either side.
+	client, server byte
+	// login is the packet that begins the dialogue, held while what it must say
+	// is not known; nil if it has passed.
+	login func(response []byte)
+	busy  bool // the proxy's key is being used: nothing moves meanwhile
+}
+
+// authStep is where a translation stands.
+type authStep uint8
+
+const (
+	authPlain     authStep = iota
+	authFull               // the server wants the password itself
+	authServerKey          // the server has been asked for its key
+	authCipher             // the client has the proxy's key and will use it
+	authThrough            // client and server manage without the proxy
+)
+
+// route is where what a side says has to go.
+type route uint8
+
+const (
+	toServer route = iota
+	toClient
+	toKey     // the client asks for a key, and gets the proxy's
+	toDecrypt // it is encrypted for the proxy's key
+	toNobody  // no way is safe
+)
+
+// pluginOpenID sends a token that is as good as a password.
+const pluginOpenID = "authentication_openid_connect_client"
+
+// begin starts with a plugin, by the greeting or by a switch. challenge is
+// borrowed.
+func (a *auth) begin(plugin, challenge []byte) {
+	a.plugin, a.challenge, a.step, a.password = string(plugin), bytes.Clone(challenge), authPlain, nil
+}
+
+// fromClient takes what the client's plugin says, bare. out borrows p.
+func (a *auth) fromClient(p []byte) (to route, out []byte) {
+	switch {
+	case a.clientSafe == a.serverSafe, a.step == authThrough:
+		return toServer, p
+	case a.step == authCipher:
+		a.step = authThrough
+		return toDecrypt, p
+	}
+	switch a.plugin {
+	case packet.PluginCachingSHA2:
+		if a.step == authFull {
+			return a.secret(p, packet.CachingSHA2KeyRequest)
+		}
+	case packet.PluginSHA256:
+		if len(bytes.Trim(p, "\x00")) > 0 {
+			return a.secret(p, packet.SHA256KeyRequest)
+		}
+	case packet.PluginClear, packet.PluginDialog, pluginOpenID:
+		if !a.serverSafe {
+			return toNobody, nil
+		}
+	}
+	return toServer, p
+}
+
+// secret takes a password, a password that is encrypted, or a request for a
+// key.
+func (a *auth) secret(p []byte, keyRequest byte) (to route, out []byte) {
+	switch asks := len(p) == 1 && p[0] == keyRequest; {
+	case asks && a.serverSafe:
+		a.step = authCipher
+		return toKey, nil
+	case asks:
+		a.step = authThrough
+		return toServer, p
+	case a.serverSafe: // with a key that it knew already
+		a.step = authThrough
+		return toDecrypt, p
+	}
+	a.password = bytes.Clone(bytes.TrimSuffix(p, []byte{0}))
+	a.step = authServerKey
+	return toServer, []byte{keyRequest}
+}
+
+// fromServer takes a packet of the server's, which is not the last one. out
+// borrows p. An error means that its key is none.
+func (a *auth) fromServer(p []byte) (to route, out []byte, err error) {
+	if len(p) == 0 {
+		return toClient, p, nil
+	}
+	switch {
+	case p[0] == 0xfe:
+		if sw, err := packet.ParseAuthSwitch(p); err == nil {
+			a.begin(sw.Plugin, sw.Data)
+		}
+	case p[0] == 2 && a.plugin != packet.PluginDialog: // the next factor, laid out like a switch
+		if sw, err := packet.ParseAuthSwitch(append([]byte{0xfe}, p[1:]...)); err == nil {
+			a.begin(sw.Plugin, sw.Data)
+		}
+	case p[0] != 1:
+	case a.step == authServerKey:
+		key, err := packet.ParsePublicKey(p[1:])
+		if err != nil {
+			return toNobody, nil, err
+		}
+		out, err := packet.EncryptPassword(a.password, a.challenge, key)
+		clear(a.password)
+		a.password, a.step = nil, authThrough
+		return toServer, out, err
+	case a.plugin == packet.PluginCachingSHA2 && len(p) == 2 && p[1] == packet.CachingSHA2FullAuth:
+		a.step = authFull
+	}
+	return toClient, p, nil
+}
+
+// says has a packet of the client's go where it has to.
+func (c *client) says(pkt packet.Packet) {
+	c.auth.client = pkt.Seq()
+	c.carry(c.auth.fromClient(pkt.Payload()))
+}
+
+// carry takes out, which is borrowed, to where it belongs.
+func (c *client) carry(to route, out []byte) {
+	a := c.auth
+	switch to {
+	case toServer:
+		if login := a.login; login != nil {
+			a.login = nil
+			login(out)
+			return
+		}
+		a.server++
+		c.server.conn.Write(packet.AppendPacket(nil, a.server, out))
+	case toClient:
+		a.client++
+		c.write(packet.AppendPacket(nil, a.client, out))
+	case toKey:
+		c.withKey(func(key *rsa.PrivateKey) func() {
+			pem, err := packet.AppendPublicKey(nil, &key.PublicKey)
+			if err != nil {
+				return func() { c.end(ReasonInternal, err) }
+			}
+			return func() { c.carry(toClient, packet.AppendAuthMoreData(nil, pem)) }
+		})
+	case toDecrypt:
+		cipher := bytes.Clone(out)
+		c.withKey(func(key *rsa.PrivateKey) func() {
+			password, err := packet.DecryptPassword(cipher, a.challenge, key)
+			if err != nil {
+				return func() { c.end(ReasonAuthKey, nil) }
+			}
+			return func() {
+				c.carry(toServer, append(password, 0))
+				clear(password)
+			}
+		})
+	case toNobody:
+		c.end(ReasonAuthUnsafe, nil)
+	}
+}
+
+// ciphers bounds how many goroutines use the proxy's key at a time, for the
+// loops need the processors too.
+var ciphers = make(chan struct{}, max(1, runtime.NumCPU()/2))
+
+// withKey runs do with the proxy's key on a goroutine of its own, since it takes
+// a millisecond, and what do returns on the loop, unless the dialogue has ended
+// by then.
+func (c *client) withKey(do func(*rsa.PrivateKey) func()) {
+	key := c.loop.engine.cfg.PasswordKey
+	if key == nil {
+		c.end(ReasonAuthUnsafe, nil)
+		return
+	}
+	a := c.auth
+	a.busy = true
+	c.hold()
+	go func() {
+		ciphers <- struct{}{}
+		then := do(key())
+		<-ciphers
+		c.loop.Post(func() {
+			if c.auth == a && c.state < clientClosing {
+				a.busy = false
+				then()
+				c.release()
+			}
+		})
+	}()
+}
+
+// sendsPassword tells whether a plugin's response may be the password.
+func sendsPassword(plugin string) bool {
+	switch plugin {
+	case packet.PluginSHA256, packet.PluginClear, packet.PluginDialog, pluginOpenID:
+		return true
+	}
+	return false
+}
+
+// translated prepares for the dialogue of a COM_CHANGE_USER whose two sides are
+// not equally safe, and returns the payload for the server: a password that is
+// in it is left out, for servers ask for it by an AuthSwitch in any case.
+func (c *client) translated(payload []byte) ([]byte, error) {
+	s := c.server
+	u, err := packet.ParseChangeUser(payload, s.caps)
+	if err != nil {
+		return nil, err
+	}
+	c.auth = &auth{clientSafe: c.safe(), serverSafe: s.safe(), client: c.req.Seq()}
+	c.auth.begin(u.Plugin, nil)
+	if !sendsPassword(c.auth.plugin) {
+		return payload, nil
+	}
+	u.AuthResponse = nil
+	return u.Append(nil, s.caps), nil
+}
+
+// changeUser takes a COM_CHANGE_USER that has to be translated. p begins with
+// it; none of it is used if it is not whole, or not its turn.
+func (c *client) changeUser(p []byte, q packet.Request) (used int) {
+	s := c.server
+	if packet.Packet(p).PayloadLen() > maxLogin {
+		c.end(ReasonClientProtocol, nil)
+		return len(p)
+	}
+	pkt, _, ok := packet.Next(p)
+	if !ok {
+		return 0
+	}
+	if !s.queue.empty() {
+		c.hold()
+		return 0
+	}
+	c.opened(pkt)
+	payload, err := c.translated(pkt.Payload())
+	if err != nil {
+		c.end(ReasonClientProtocol, err)
+		return len(p)
+	}
+	c.commands++
+	s.expect(exchange{q, pkt.Seq()})
+	s.command(packet.AppendPacket(nil, 0, payload))
+	return len(pkt)
+}
+
+// changeUserSays takes a packet of that dialogue, which p begins with.
+func (c *client) changeUserSays(p []byte) (used int) {
+	if packet.Packet(p).PayloadLen() > maxLogin {
+		c.end(ReasonClientProtocol, nil)
+		return len(p)
+	}
+	pkt, _, ok := packet.Next(p)
+	switch {
+	case !ok:
+		return 0
+	case c.auth.busy, pkt.Seq() == 0 && c.auth.client != 255:
+		c.hold()
+		return 0
+	}
+	c.opened(pkt)
+	c.says(pkt)
+	return len(pkt)
+}
+
+// changeUserData takes the server's part of that dialogue.
+func (s *server) changeUserData(p []byte) (used int) {
+	c := s.client
+	for c.auth != nil {
+		b := p[used:]
+		if len(b) < packet.HeaderLen {
+			return used
+		}
+		if packet.Packet(b).PayloadLen() > maxLogin {
+			c.end(ReasonServerProtocol, nil)
+			return len(p)
+		}
+		pkt, _, ok := packet.Next(b)
+		if !ok {
+			return used
+		}
+		used += len(pkt)
+		_, step := s.resp.Feed(pkt)
+		c.auth.server = pkt.Seq()
+		to, out := toClient, pkt.Payload()
+		var err error
+		switch step {
+		case packet.More:
+			to, out, err = c.auth.fromServer(out)
+		case packet.Malformed, packet.ClientTurn:
+			err = packet.ErrMalformed
+		case packet.Done:
+		}
+		if err != nil {
+			c.end(ReasonServerProtocol, err)
+			return len(p)
+		}
+		c.carry(to, out)
+		if step == packet.Done {
+			c.auth = nil
+			if c.sx != nil {
+				c.sx.cmd.answered = true
+				c.sx.done(s)
+			} else {
+				s.done()
+				c.release()
+			}
+		}
+	}
+	if used < len(p) && c.state < clientClosing {
+		s.conn.Pause() // what came behind is delivered again
+		s.conn.Resume()
+	}
+	return used
+}

@@ -1,0 +1,149 @@
+package enginetest
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"sync"
+	"time"
+
+	"mysqlproxy/packet"
+)
+
+// This file has connections that speak TLS or compressed from some step on.
+
+var certificate = sync.OnceValues(func() (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
+})
+
+// ServerTLS is the configuration of a server with a certificate for localhost.
+func ServerTLS() *tls.Config {
+	cert, err := certificate()
+	if err != nil {
+		panic(err) // nothing that a test could change
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}}
+}
+
+// ClientTLS is that of a client which trusts it.
+func ClientTLS() *tls.Config {
+	pool := x509.NewCertPool()
+	pool.AddCert(ServerTLS().Certificates[0].Leaf)
+	return &tls.Config{RootCAs: pool, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(8)}
+}
+
+// StartTLS speaks TLS from here on.
+func StartTLS(cfg *tls.Config, server bool) Step {
+	return Step{"start TLS", func(c *Conn) error {
+		if n := c.r.Buffered(); n > 0 {
+			c.Conn = behind{c.Conn, io.MultiReader(io.LimitReader(c.r, int64(n)), c.Conn)}
+		}
+		t := tls.Client(c.Conn, cfg)
+		if server {
+			t = tls.Server(c.Conn, cfg)
+		}
+		_ = c.SetDeadline(time.Now().Add(Patience))
+		if err := t.Handshake(); err != nil {
+			return err
+		}
+		c.Conn = t
+		c.r = bufio.NewReaderSize(t, 64<<10)
+		return nil
+	}}
+}
+
+// behind is a connection of which something has been read.
+type behind struct {
+	net.Conn
+	r io.Reader
+}
+
+func (b behind) Read(p []byte) (int, error) { return b.r.Read(p) }
+
+// Compress speaks compressed from here on, and checks that the ids of frames
+// count on.
+func Compress(algorithm packet.Capability, server bool) Step {
+	return Step{"compress", func(c *Conn) error {
+		c.Conn = &compressed{Conn: c.Conn, r: bufio.NewReader(io.MultiReader(io.LimitReader(c.r, int64(c.r.Buffered())), c.Conn)),
+			codec: packet.NewCompressed(algorithm, 3), server: server}
+		c.r = bufio.NewReaderSize(c.Conn, 64<<10)
+		return nil
+	}}
+}
+
+type compressed struct {
+	net.Conn
+	r      *bufio.Reader
+	codec  *packet.Compressed
+	server bool
+	next   byte // id of the next frame, whoever sends it
+	plain  []byte
+}
+
+// Write sends p in frames of its own. A client's packet with id 0 is a command.
+func (c *compressed) Write(p []byte) (int, error) {
+	if !c.server && len(p) > 3 && p[3] == 0 {
+		c.codec.Begin()
+	}
+	out := c.codec.Flush(c.codec.Encode(nil, p))
+	for at := 0; at+7 <= len(out); at += 7 + packet.Packet(out[at:]).PayloadLen() {
+		c.next = out[at+3] + 1
+	}
+	if _, err := c.Conn.Write(out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (c *compressed) Read(p []byte) (int, error) {
+	for len(c.plain) == 0 {
+		head, err := c.r.Peek(7)
+		if err != nil {
+			return 0, err
+		}
+		if id := head[3]; id != c.next && !(c.server && id == 0) {
+			return 0, fmt.Errorf("frame %d, want %d", id, c.next)
+		}
+		c.next = head[3] + 1
+		frame := make([]byte, 7+packet.Packet(head).PayloadLen())
+		if _, err := io.ReadFull(c.r, frame); err != nil {
+			return 0, err
+		}
+		buf := make([]byte, 64<<10)
+		for {
+			filled, taken, err := c.codec.Decode(buf, frame)
+			if err != nil {
+				return 0, err
+			}
+			c.plain = append(c.plain, buf[:filled]...)
+			if frame = frame[taken:]; filled == 0 && len(frame) == 0 {
+				break
+			}
+		}
+	}
+	n := copy(p, c.plain)
+	c.plain = c.plain[n:]
+	return n, nil
+}

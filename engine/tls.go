@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/tls"
+
+	"mysqlproxy/packet"
+)
+
+// This file is TLS on either side of a session, and which sides are safe. The
+// handshakes are the reactor's.
+//
+// Whether a server session speaks it is decided when its client has said whether
+// it does: at the client's first packet.
+
+// safe tells whether nobody can listen on the client's connection.
+func (c *client) safe() bool { return c.tls || c.conn.LocalAddr().Path != "" }
+
+// safe tells whether nobody can listen on the server's connection.
+func (s *server) safe() bool { return s.conn.Encrypted() || s.backend.Addr.Path != "" }
+
+// startTLS has the client's connection speak TLS after its SSL request, and
+// begins with the server's if it will.
+func (c *client) startTLS(request []byte) {
+	c.tls = true
+	c.enter(clientTLS)
+	c.conn.StartTLS(c.loop.engine.cfg.ClientTLSConfig, true, c.handshaken)
+	if c.server != nil {
+		c.server.secured(request)
+	}
+}
+
+// handshaken is told of the end of the client's handshake.
+func (c *client) handshaken(_ tls.ConnectionState, err error) {
+	switch {
+	case c.state >= clientClosing:
+	case err != nil:
+		c.end(ReasonClientHandshake, err)
+	default:
+		c.enter(clientLogin)
+	}
+}
+
+// secured tells whether s is as safe as it has to be for its client's login. If
+// not it is made so, and the client is released when that is done. login is the
+// client's login packet or SSL request.
+func (s *server) secured(login []byte) bool {
+	if s.state != serverLogin || s.resp.Begun() || s.safe() || !s.wantsTLS() {
+		return s.state != serverTLS
+	}
+	e := s.loop.engine
+	s.enter(serverTLS)
+	login = bytes.Clone(login)
+	err := packet.MaskLogin(login, e.masked)
+	var request []byte
+	if err == nil {
+		request, err = packet.AppendSSLRequest(nil, login)
+	}
+	if err != nil {
+		s.client.end(ReasonClientProtocol, err)
+		return true
+	}
+	s.conn.Write(packet.AppendPacket(nil, 1, request))
+	s.conn.StartTLS(e.cfg.BackendTLSConfig(BackendConfig{Addr: s.backend.Addr, ReadOnly: s.backend.ReadOnly}), false, s.handshaken)
+	return false
+}
+
+// wantsTLS tells whether s will speak TLS.
+func (s *server) wantsTLS() bool {
+	switch s.loop.engine.cfg.BackendTLS {
+	case TLSOff:
+		return false
+	case TLSSame:
+		return s.client.tls && s.offers&packet.CapSSL != 0
+	case TLSPrefer, TLSRequire:
+	}
+	return s.offers&packet.CapSSL != 0
+}
+
+// handshaken is told of the end of the server's handshake.
+func (s *server) handshaken(_ tls.ConnectionState, err error) {
+	c := s.client
+	if s.state != serverTLS || c == nil {
+		return
+	}
+	if err != nil {
+		s.loop.engine.cfg.Log.Error("the TLS handshake with a backend failed", "backend", s.backend.Addr.String(), "error", err)
+		c.end(ReasonServerHandshake, err)
+		return
+	}
+	s.enter(serverLogin)
+	c.release()
+}
+
+// loginSeq is the sequence id of the login packet: an SSL request before it has
+// taken the first.
+func (s *server) loginSeq() byte {
+	if s.conn.Encrypted() {
+		return 2
+	}
+	return 1
+}
+
+// sendLogin sends a client's login packet, less what is between the client and
+// the proxy, and with what is between the proxy and s.
+func (s *server) sendLogin(seq byte, payload []byte) {
+	add := s.compression()
+	if s.conn.Encrypted() {
+		add |= packet.CapSSL
+	}
+	login, err := packet.AppendEditedLogin(nil, payload, s.shown, s.loop.engine.masked, add, byte(s.loop.engine.cfg.ZstdLevel))
+	if err != nil {
+		s.client.end(ReasonClientProtocol, err)
+		return
+	}
+	s.conn.Write(packet.AppendPacket(nil, seq, login))
+}
