@@ -72,6 +72,7 @@ func mysqlServerArgs(s *server) []string {
 		"--relay-log-recovery=ON", // after `kill`
 		"--gtid-mode=ON",
 		"--enforce-gtid-consistency=ON",
+		"--log-bin-trust-function-creators=ON", // App has no SUPER, which triggers would need
 		"--replica-net-timeout=10",
 		"--sync-binlog=0",
 		"--back-log=4096",

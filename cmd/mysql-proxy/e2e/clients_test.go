@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -20,37 +21,66 @@ import (
 var clients = []struct {
 	name    string
 	command []string
+	bin     string            // the flavour whose fetched programs come first in PATH
+	not     map[string]string // flavours that the client itself cannot talk to, and why
 }{
-	{"mariadb command line client", []string{"sh", "mariadb_cli.sh"}},
-	{"mariadb-dump and restore", []string{"sh", "mariadb_dump.sh"}},
+	{name: "mariadb command line client", command: []string{"sh", "mariadb_cli.sh"}},
+	{name: "mariadb 11.8 command line client", command: []string{"sh", "mariadb_cli.sh"}, bin: "mariadb11.8"},
+	{name: "mysql 9 command line client", command: []string{"sh", "mysql_cli.sh"}, bin: "mysql9"},
+	{name: "mariadb-dump and restore", command: []string{"sh", "mariadb_dump.sh"}},
+	{name: "mariadb-dump 11.8 and restore", command: []string{"sh", "mariadb_dump.sh"}, bin: "mariadb11.8"},
 	// The system's Python: the one that Debian's packages are for.
-	{"PyMySQL", []string{"/usr/bin/python3", "pymysql_client.py"}},
-	{"mysqlclient", []string{"/usr/bin/python3", "mysqlclient_client.py"}},
-	{"PHP mysqli", []string{"php", "mysqli_client.php"}},
-	{"PHP PDO", []string{"php", "pdo_client.php"}},
-	{"DBD::mysql", []string{"perl", "dbd_mysql_client.pl"}},
-	{"MariaDB Connector/J", []string{"java", "-Dfile.encoding=UTF-8", "-cp", "/usr/share/java/mariadb-java-client.jar", "ConnectorJ.java"}},
-	{"node mysql2", []string{"node", "node/mysql2_client.js"}},
-	{"node mariadb", []string{"node", "node/mariadb_client.js"}},
-	{"sysbench", []string{"sh", "sysbench.sh"}},
+	{name: "PyMySQL", command: []string{"/usr/bin/python3", "pymysql_client.py"}},
+	{name: "mysqlclient", command: []string{"/usr/bin/python3", "mysqlclient_client.py"}},
+	{name: "PHP mysqli", command: []string{"php", "mysqli_client.php"}},
+	{name: "PHP PDO", command: []string{"php", "pdo_client.php"}},
+	{name: "DBD::mysql", command: []string{"perl", "dbd_mysql_client.pl"}},
+	{name: "MariaDB Connector/J", command: []string{"java", "-Dfile.encoding=UTF-8", "-cp", "/usr/share/java/mariadb-java-client.jar", "ConnectorJ.java"}},
+	{name: "node mysql2", command: []string{"node", "node/mysql2_client.js"}},
+	{name: "node mariadb", command: []string{"node", "node/mariadb_client.js"}},
+	{name: "sysbench", command: []string{"sh", "sysbench.sh"}},
 }
 
 func TestOtherPeoplesClients(t *testing.T) {
 	modules := nodeModules(t)
-	p := startProxy(t, []string{bed.Primary.Addr})
-	for _, c := range clients {
-		t.Run(c.name, func(t *testing.T) {
-			run := func(addr, db string) {
-				t.Helper()
-				clientDB(t, db)
-				runClient(t, addr, db, modules, c.command)
+	onEveryFlavour(t, func(t *testing.T) {
+		p := startProxy(t, []string{bed.Primary.Addr})
+		for _, c := range clients {
+			if c.not[bed.Flavour] != "" {
+				continue
 			}
-			run(bed.Primary.Addr, "e2e_client_direct")
-			if !t.Failed() { // else the fault is not the proxy's
-				run(p.addr, "e2e_client_proxied")
-			}
-		})
+			t.Run(c.name, func(t *testing.T) {
+				path := os.Getenv("PATH")
+				if c.bin != "" {
+					path = fetchedBin(t, c.bin) + ":" + path
+				}
+				run := func(addr, db string) {
+					t.Helper()
+					clientDB(t, db)
+					runClient(t, addr, db, c.command, "NODE_PATH="+modules, "PATH="+path)
+				}
+				run(bed.Primary.Addr, "e2e_client_direct")
+				if !t.Failed() { // else the fault is not the proxy's
+					run(p.addr, "e2e_client_proxied")
+				}
+			})
+		}
+	})
+}
+
+// fetchedBin is the folder with the programs of a flavour that cmd/testbed/fetch.sh
+// has fetched.
+func fetchedBin(t *testing.T, flavour string) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
 	}
+	found, err := filepath.Glob(filepath.Join(cache, "mysql-proxy-testbed", flavour+"-*", "bin"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%s is not there: run `make deps`", flavour)
+	}
+	return found[len(found)-1]
 }
 
 // clientDB makes an empty database with the procedure two.
@@ -58,9 +88,22 @@ func clientDB(t *testing.T, name string) {
 	t.Helper()
 	mustExec(t, "DROP DATABASE IF EXISTS "+name, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4",
 		"CREATE PROCEDURE "+name+".two(IN a INT) BEGIN SELECT a; SELECT a + 1, 'two'; END")
+	mustExec(t, sequences(name, 5, 50, 20000)...)
 }
 
-func runClient(t *testing.T, addr, db, modules string, command []string) {
+// sequences are statements that give a database on MySQL what MariaDB's engine
+// of sequences gives to each: seq_1_to_n with the numbers up to n.
+func sequences(db string, upTo ...int) (statements []string) {
+	if !bed.mysql() {
+		return nil
+	}
+	for _, n := range upTo {
+		statements = append(statements, fmt.Sprintf("CREATE VIEW %s.seq_1_to_%d AS SELECT seq FROM sequences.numbers WHERE seq <= %d", db, n, n))
+	}
+	return statements
+}
+
+func runClient(t *testing.T, addr, db string, command []string, env ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -72,7 +115,8 @@ func runClient(t *testing.T, addr, db, modules string, command []string) {
 	cmd.Dir = "clients"
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Env = append(os.Environ(), "DB_HOST="+host, "DB_PORT="+port, "DB_USER="+bed.Users.App.Name,
-		"DB_PASSWORD="+bed.Users.App.Password, "DB_NAME="+db, "DB_TMP="+t.TempDir(), "NODE_PATH="+modules, "LC_ALL=C.UTF-8")
+		"DB_PASSWORD="+bed.Users.App.Password, "DB_NAME="+db, "DB_TMP="+t.TempDir(), "LC_ALL=C.UTF-8")
+	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
 		err = errors.New("it hangs")
@@ -125,23 +169,30 @@ func nodeModules(t *testing.T) string {
 }
 
 func TestGoSQLDriver(t *testing.T) {
-	p := startProxy(t, []string{bed.Primary.Addr})
-	for _, way := range []struct{ name, addr string }{{"direct", bed.Primary.Addr}, {"proxied", p.addr}} {
-		for _, params := range []string{"", "interpolateParams=true", "compress=true", "clientFoundRows=true"} {
-			t.Run(way.name+" "+params, func(t *testing.T) {
-				clientDB(t, "e2e_client_go")
-				db := openDB(t, way.addr, bed.Users.App, "e2e_client_go", "multiStatements=true&parseTime=true&"+params)
-				goDriver(t, db)
-			})
-		}
-		t.Run(way.name+" as the ed25519 user", func(t *testing.T) {
-			db := openDB(t, way.addr, bed.Users.Ed25519, bed.Database, "")
-			var name string
-			if err := db.QueryRow("SELECT CURRENT_USER()").Scan(&name); err != nil || name != bed.Users.Ed25519.Name+"@%" {
-				t.Errorf("CURRENT_USER() is %q, %v", name, err)
+	onEveryFlavour(t, func(t *testing.T) {
+		p := startProxy(t, []string{bed.Primary.Addr})
+		for _, way := range []struct{ name, addr string }{{"direct", bed.Primary.Addr}, {"proxied", p.addr}} {
+			for _, params := range []string{"", "interpolateParams=true", "compress=true", "clientFoundRows=true"} {
+				t.Run(way.name+" "+params, func(t *testing.T) {
+					clientDB(t, "e2e_client_go")
+					db := openDB(t, way.addr, bed.Users.App, "e2e_client_go", "multiStatements=true&parseTime=true&"+params)
+					goDriver(t, db)
+				})
 			}
-		})
-	}
+			for _, u := range []user{bed.Users.Ed25519, bed.Users.Native, bed.Users.SHA2, bed.Users.SHA256, bed.Users.Empty} {
+				if u.Name == "" {
+					continue // the flavour has no such plugin
+				}
+				t.Run(way.name+" as "+u.Name, func(t *testing.T) {
+					db := openDB(t, way.addr, u, bed.Database, "")
+					var name string
+					if err := db.QueryRow("SELECT CURRENT_USER()").Scan(&name); err != nil || name != u.Name+"@%" {
+						t.Errorf("CURRENT_USER() is %q, %v", name, err)
+					}
+				})
+			}
+		}
+	})
 }
 
 func goDriver(t *testing.T, db *sql.DB) {

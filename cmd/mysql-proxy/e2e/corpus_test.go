@@ -91,25 +91,24 @@ func freshDB(t *testing.T) {
 	}
 }
 
-var admin *sql.DB
-
 // adminDB is a direct pool to the primary that all tests share.
 func adminDB(t *testing.T) *sql.DB {
 	t.Helper()
-	if admin == nil {
+	if bed.admin == nil {
 		db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/", bed.Users.App.Name, bed.Users.App.Password, bed.Primary.Addr))
 		if err != nil {
 			t.Fatal(err)
 		}
-		admin = db
+		bed.admin = db
 	}
-	return admin
+	return bed.admin
 }
 
 // killWhenSleeping kills the statement of thread id, on a direct connection,
 // as soon as it is inside SLEEP().
 func killWhenSleeping(id uint32) <-chan error {
 	done := make(chan error, 1)
+	admin := bed.admin
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()

@@ -8,6 +8,7 @@
 //	E2E_THROUGH=relay a plain TCP relay in place of the proxy: tests the tests
 //	E2E_TRACE=1       show every conversation of the corpus
 //	E2E_LONG=1        longer replication run, 100,000 broken connects
+//	E2E_FLAVOUR=NAME  all tests with servers of this flavour only
 package e2e
 
 import (
@@ -66,13 +67,11 @@ func run(m *testing.M) int {
 		raceProxy = filepath.Join(dir, "mysql-proxy")
 		buildErr = build(raceProxy, "mysqlproxy/cmd/mysql-proxy", args...)
 	})
+	defer stopBeds()
 	if err = build(filepath.Join(dir, "testbed"), "mysqlproxy/cmd/testbed"); err == nil {
-		bed, err = startTestbed(dir, "--replicas=1")
+		bed, err = bedOf(flavours[0].name)
 	}
 	wg.Wait()
-	if bed != nil {
-		defer bed.stop()
-	}
 	if err = errors.Join(err, buildErr); err != nil {
 		return fail(err)
 	}
@@ -116,15 +115,26 @@ func raiseFileLimit() {
 
 // testbed is a running `testbed run --json --stdin`: the servers of all tests.
 type testbed struct {
+	Flavour  string
 	Database string
 	Primary  server
 	Replicas []server
-	Users    struct{ App, Empty, Ed25519, Replication, Root user }
+	Users    struct {
+		App, Empty, Ed25519, Replication, Root user
+		Native, SHA2, SHA256, Parsec, Dialog   user
+		TLS, Locked, Expired                   user
+	}
+	TLS struct {
+		CA         string
+		ClientCert string `json:"client_cert"`
+		ClientKey  string `json:"client_key"`
+	}
 
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	lines *bufio.Scanner
 	mu    sync.Mutex
+	admin *sql.DB // see adminDB
 }
 
 type server struct {
@@ -159,11 +169,14 @@ func startTestbed(dir string, args ...string) (*testbed, error) {
 	if err := json.Unmarshal(b.lines.Bytes(), b); err != nil {
 		return b, err
 	}
-	if b.Users.Ed25519.Name == "" {
+	if !b.mysql() && b.Users.Ed25519.Name == "" {
 		return b, errors.New("the servers have no plugin auth_ed25519")
 	}
 	return b, nil
 }
+
+// mysql says whether the servers are MySQL, else they are MariaDB.
+func (b *testbed) mysql() bool { return b.Flavour == "mysql9" }
 
 func (b *testbed) stop() {
 	b.stdin.Close()

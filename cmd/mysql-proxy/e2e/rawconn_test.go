@@ -152,7 +152,7 @@ func (c *rawConn) login(l login) bool {
 		b = append(append(b, byte(len(attrs))), attrs...)
 	}
 	c.write(c.frame(nil, b))
-	return c.authDialogue(l.password)
+	return c.authDialogue(pluginNative, l.password)
 }
 
 // greeting takes thread id, challenge and capabilities out of the greeting and
@@ -181,36 +181,49 @@ func (c *rawConn) greeting(p []byte) (caps, ext uint32) {
 }
 
 // authDialogue answers the server until its OK or ERR. Challenges are blanked
-// in the trace: the server makes them up.
-func (c *rawConn) authDialogue(password string) bool {
+// in the trace: the server makes them up. plugin is the one that the first
+// answer was given to, with the greeting's challenge.
+func (c *rawConn) authDialogue(plugin, password string) bool {
+	challenge := c.challenge
 	for {
 		p := c.quietPacket()
 		h := c.lastHeader(p)
-		switch p[0] {
-		case 0x00, 0xFF:
-			c.tr.packet(h, p)
+		switch {
+		case len(p) == 0:
+			c.end("empty packet in the login")
+		case p[0] == 0x00 || p[0] == 0xFF:
+			c.tr.packet(h, withoutProof(p))
 			return p[0] == 0x00
-		case 0xFE:
+		case p[0] == 0xFE:
 			n := bytes.IndexByte(p, 0)
 			if n < 0 {
 				c.end("auth switch without plugin: %x", p)
 			}
-			plugin, challenge := string(p[1:n]), bytes.Clone(p[n+1:])
+			plugin, challenge = string(p[1:n]), bytes.Clone(p[n+1:])
 			c.tr.packet(h, append(bytes.Clone(p[:n+1]), make([]byte, len(challenge))...))
-			var answer []byte
-			switch plugin {
-			case "mysql_native_password":
-				answer = nativeResponse(password, bytes.TrimRight(challenge, "\x00"))
-			case "client_ed25519":
-				answer = ed25519Response(password, challenge)
-			default:
+			answer, ok := firstAnswer(plugin, password, challenge)
+			if !ok {
 				c.end("auth switch to %q", plugin)
 			}
 			c.write(c.frame(nil, answer))
 		default:
-			c.end("auth packet %x", p)
+			c.tr.packet(h, p)
+			if answer, speak := c.moreAnswer(plugin, password, challenge, bytes.Clone(p)); speak {
+				c.write(c.frame(nil, answer))
+			}
 		}
 	}
+}
+
+// withoutProof is an OK in which the server's proof that it knows the password
+// is blanked (MariaDB since 11.4): it depends on the challenge.
+func withoutProof(p []byte) []byte {
+	const mark, digits = "\x41\x01", 64 // a length of 65, a 1 and hex digits
+	if i := bytes.Index(p, []byte(mark)); p[0] == 0x00 && i >= 0 && len(p) >= i+len(mark)+digits {
+		p = bytes.Clone(p)
+		copy(p[i+len(mark):], make([]byte, digits))
+	}
+	return p
 }
 
 // nativeResponse is mysql_native_password's answer to a challenge of 20 bytes.

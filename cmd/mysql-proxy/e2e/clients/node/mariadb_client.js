@@ -45,7 +45,9 @@ async function run(options) {
   assert.equal(n, 20000);
   await db.ping();
   await db.reset();
-  await db.changeUser({ user: config.user, password: config.password, database: config.database });
+  if (db.info.isMariaDB()) { // the connector refuses it elsewhere
+    await db.changeUser({ user: config.user, password: config.password, database: config.database });
+  }
   assert.equal((await db.query("SELECT DATABASE() AS d"))[0].d, config.database);
   await db.end();
 }

@@ -1,0 +1,56 @@
+package e2e
+
+import (
+	"os"
+	"testing"
+)
+
+// flavours are the kinds of servers that tests run with, the usual one first.
+// A test that is not about one of them goes through all by onEveryFlavour; the
+// others, about a proxy to which servers are alike, have the first.
+var flavours = flavoursFrom(os.Getenv("E2E_FLAVOUR"))
+
+type flavour struct{ name string }
+
+func flavoursFrom(only string) []flavour {
+	if only != "" {
+		return []flavour{{only}}
+	}
+	return []flavour{{"mariadb10.11"}, {"mariadb11.8"}, {"mysql9"}}
+}
+
+var beds = map[string]*testbed{}
+
+// bedOf is the running testbed of a flavour, started when it is first asked for.
+func bedOf(flavour string) (*testbed, error) {
+	if b := beds[flavour]; b != nil {
+		return b, nil
+	}
+	b, err := startTestbed(binDir, "--replicas=1", "--flavour="+flavour)
+	if b != nil {
+		beds[flavour] = b // to be stopped, even if it is no good
+	}
+	return b, err
+}
+
+func stopBeds() {
+	for _, b := range beds {
+		b.stop()
+	}
+}
+
+// onEveryFlavour runs a test once for every flavour, with bed its servers.
+func onEveryFlavour(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	usual := bed
+	defer func() { bed = usual }()
+	for _, f := range flavours {
+		t.Run(f.name, func(t *testing.T) {
+			var err error
+			if bed, err = bedOf(f.name); err != nil {
+				t.Fatal(err)
+			}
+			test(t)
+		})
+	}
+}
