@@ -11,6 +11,10 @@
 //	conn.go     one socket: what was read and not used, what was written and not sent
 //	turn.go     what an event does to it: read, deliver, flush, settle
 //	queue.go    the bytes that the kernel did not take yet
+//	layer.go    what may stand between socket and handler, and the turns of it
+//	tls.go      TLS on the loop: records in, records out
+//	handshake.go  its handshake, on a goroutine
+//	codec.go    the handler's own translation above that, such as compression
 //	wheel.go    timers, 100 ms fine
 //	socket.go   the system calls
 //	addr.go, resolve.go   addresses
@@ -25,6 +29,21 @@
 // one stops while more than highMark bytes wait for the other to take them,
 // and resumes below lowMark. So the memory of a slow reader is bounded by the
 // high mark and one read.
+//
+// Layers: StartTLS and SetCodec put TLS and a Codec between socket and handler,
+// at any byte of the stream, and change nothing of the above for the handler:
+//
+//	socket <-> TLS <-> Codec <-> Handler
+//
+// A plain connection pays one comparison for their being possible. With them
+// the bytes are read into a scratch of the loop, decrypted and decoded into the
+// loop's buffer, and delivered from there, in pieces: a handler that pauses
+// between two keeps the rest where it is, not decrypted, one read at most. What
+// one event writes becomes few full records and one system call at its end. A
+// turn delivers a bounded number of bytes, so that a codec that makes much of
+// little delays no other connection. TLS is crypto/tls on a connection in
+// memory; its handshake is a goroutine's work, a few at once, and comes back by
+// Post. A small message costs one allocation of 24 bytes, of crypto/tls.
 //
 // gnet's own Conn and engine are not used: they have no way to stop reading,
 // drop unsent bytes at close, call handlers within a handler's write, and end
