@@ -32,7 +32,7 @@ var tlsOptions = []option{
 		dst:  func(s *settings) any { return &s.ProxyRSAKey }},
 	{long: "backend-tls", kind: stringKind, arg: "HOW", def: "same", group: "proxy",
 		choices: []string{"same", "off", "prefer", "require", "verify-ca", "verify-identity"},
-		help:    "TLS with servers; same: for clients that have it themselves, and only for them; off: never; prefer: where the server has it; require: always, whoever the server is; verify-ca: always, and backend-tls-ca must have issued the server's certificate; verify-identity: and it must be for the host as it is given here. Unix sockets never use it",
+		help:    "TLS with servers; same: for clients that have it themselves, and only for them, where the server has it; off: never; prefer: where the server has it; require: always, whoever the server is; verify-ca: always, and backend-tls-ca must have issued the server's certificate; verify-identity: and it must be for the host as it is given here. Unix sockets never use it",
 		dst:     func(s *settings) any { return &s.BackendTLS }},
 	{long: "backend-tls-ca", kind: fileKind, arg: "FILE", group: "proxy", defText: "for verify-identity those of the system",
 		help: "certificates, PEM, of the authorities that servers' certificates come from",
