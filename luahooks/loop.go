@@ -199,35 +199,29 @@ frames:
 			case lua.OP_GETGLOBAL:
 				value = v.getGlobal(fn.Env, string(constants[inst.bx()].(lua.LString)))
 			case lua.OP_GETTABLEKS:
-				if inst.c()&isConstant != 0 {
-					name := string(constants[inst.c()&^isConstant].(lua.LString))
-					object := regs[inst.b()]
-					if name == "flags" {
-						if value = v.flag(object, code[pc], a, constants); value != nil {
-							pc++
-							break
-						}
+				name := string(rk(regs, constants, inst.c()).(lua.LString))
+				object := regs[inst.b()]
+				if name == "flags" {
+					if value = v.flag(object, code[pc], a, constants); value != nil {
+						pc++
+						break
 					}
-					value = v.getField(object, name)
 				}
+				value = v.getField(object, name)
 			case lua.OP_GETTABLE:
 				value = v.getElement(regs[inst.b()], rk(regs, constants, inst.c()))
 			case lua.OP_SETTABLEKS:
-				if inst.b()&isConstant != 0 {
-					name := string(constants[inst.b()&^isConstant].(lua.LString))
-					if v.putField(regs[a], name, rk(regs, constants, inst.c())) {
-						continue
-					}
+				name := string(rk(regs, constants, inst.b()).(lua.LString))
+				if v.putField(regs[a], name, rk(regs, constants, inst.c())) {
+					continue
 				}
 			case lua.OP_SELF:
-				if inst.c()&isConstant != 0 {
-					object := regs[inst.b()]
-					value = v.getMethod(object, string(constants[inst.c()&^isConstant].(lua.LString)))
-					if value != nil {
-						regs[a+1] = object
-						if top := lbase + a + 2; top > reg.top {
-							reg.top = top
-						}
+				object := regs[inst.b()]
+				value = v.getMethod(object, string(rk(regs, constants, inst.c()).(lua.LString)))
+				if value != nil {
+					regs[a+1] = object
+					if top := lbase + a + 2; top > reg.top {
+						reg.top = top
 					}
 				}
 			case lua.OP_NEWTABLE:

@@ -81,16 +81,14 @@ var quickString = map[string]quickCall{
 		}
 		return subValue(args[0], str, cutInt(float64(from)), cutInt(float64(to))), true
 	},
-	"upper": func(args []lua.LValue) (lua.LValue, bool) {
-		str, ok := stringArg(args)
-		if !ok {
-			return nil, false
-		}
-		if b := upperBytes(str); b != nil {
-			return bytesValue(b), true
-		}
-		return args[0], true
-	},
+}
+
+func (s *stdlib) quickUpper(args []lua.LValue) (lua.LValue, bool) {
+	str, ok := stringArg(args)
+	if !ok {
+		return nil, false
+	}
+	return s.words.upperOf(args[0], str), true
 }
 
 func stringArg(args []lua.LValue) (string, bool) {

@@ -10,8 +10,10 @@ import (
 
 // getGlobal reads a variable of a function's environment.
 func (v *vm) getGlobal(env *lua.LTable, name string) lua.LValue {
-	if value := env.RawGetString(name); value != lua.LNil {
-		return value
+	if s := v.current; name != "proxy" || s == nil || env != s.env || s.lacks != v.shapeOf(env) {
+		if value := env.RawGetString(name); value != lua.LNil {
+			return value
+		}
 	}
 	global := v.l.G.Global
 	if env != global {
@@ -23,6 +25,17 @@ func (v *vm) getGlobal(env *lua.LTable, name string) lua.LValue {
 		}
 	}
 	return nilWithout(global)
+}
+
+// shape tells how many keys the hash part of a table has ever had: as long as it is
+// the same there is no new one. Compacting a table forgets keys.
+type shape struct{ keys, compacted int }
+
+func (v *vm) shapeOf(t *lua.LTable) shape { return shape{len(hashKeys(t)), v.std.compacted} }
+
+// isPrivate is for the fields of proxy that are the session's.
+func isPrivate(name string) bool {
+	return name == "connection" || name == "queries" || name == "response"
 }
 
 // nilWithout is nil as Lua has it if t has no metatable.
@@ -37,8 +50,10 @@ func nilWithout(t *lua.LTable) lua.LValue {
 func (v *vm) getField(object lua.LValue, name string) lua.LValue {
 	switch o := object.(type) {
 	case *lua.LTable:
-		if value := o.RawGetString(name); value != lua.LNil {
-			return value
+		if o != v.proxy || !isPrivate(name) || v.lacks != v.shapeOf(o) {
+			if value := o.RawGetString(name); value != lua.LNil {
+				return value
+			}
 		}
 		if o != v.proxy {
 			return nilWithout(o)

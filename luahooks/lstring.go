@@ -38,6 +38,7 @@ func (s *stdlib) openString(l *lua.LState) {
 		"upper":   stringUpper,
 	})
 	makeQuick(lib, quickString)
+	makeQuick(lib, map[string]quickCall{"upper": s.quickUpper})
 	s.strings = lib
 	lib.RawSetString("gfind", lib.RawGetString("gmatch"))
 	meta := l.CreateTable(0, 8)

@@ -23,8 +23,7 @@ type tokenList struct {
 type tokenObject struct {
 	lua.LUserData
 	list *tokenList
-	ndx  int        // from 0
-	text lua.LValue // nil until it is asked for
+	ndx  int // from 0
 }
 
 const (
@@ -142,17 +141,14 @@ func (list *tokenList) element(_ *vm, _ *lua.LUserData, i int) (lua.LValue, bool
 func (list *tokenList) length(*vm, *lua.LUserData) (int, bool) { return len(list.tokens), true }
 
 // field is for the loop.
-func (o *tokenObject) field(_ *vm, _ *lua.LUserData, name string) (lua.LValue, bool) {
+func (o *tokenObject) field(v *vm, _ *lua.LUserData, name string) (lua.LValue, bool) {
 	t := o.list.tokens[o.ndx]
 	if t.id == tokenFreed {
 		return nil, false
 	}
 	switch name {
 	case "text":
-		if o.text == nil {
-			o.text = lua.LString(t.text(o.list.sql))
-		}
-		return o.text, true
+		return v.std.words.value(t.text(o.list.sql)), true
 	case "token_name":
 		return tokenNameValues[t.id], true
 	case "token_id":

@@ -44,6 +44,9 @@ type script struct {
 	// from while a hook of this session runs; inherit makes it so.
 	env, private, inherit *lua.LTable
 
+	// lacks is the shape of env without a proxy of its own.
+	lacks shape
+
 	response       *lua.LTable // as read_query was last given it
 	client, server *lua.LUserData
 	endpoints      [2]*hook.Endpoint // those that client and server show
@@ -111,6 +114,10 @@ func (s *script) execute() {
 		return
 	}
 	s.stage = ready
+	s.lacks = shape{-1, 0}
+	if s.env.RawGetString("proxy") == lua.LNil {
+		s.lacks = v.shapeOf(s.env)
+	}
 	s.refresh(true)
 }
 

@@ -85,6 +85,9 @@ type stdlib struct {
 	shortcuts []shortcut
 	shorten   func(module string, value lua.LValue)
 
+	compacted int // tables by compactTables
+	words     wordCache
+
 	strings *lua.LTable // the library, which is where methods of strings are
 	// exposed: a script may have got hold of a metatable of an object of ours, or
 	// of strings, or of a table that ours says is one (owned). Then those may have

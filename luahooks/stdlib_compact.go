@@ -34,6 +34,9 @@ func compactTables(l *lua.LState, roots ...lua.LValue) int {
 		c.next = c.next[:len(c.next)-1]
 		c.visit(v)
 	}
+	if s := shared(l); s != nil {
+		s.compacted += c.compacted
+	}
 	return c.compacted
 }
 

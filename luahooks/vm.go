@@ -41,6 +41,7 @@ type vm struct {
 	backends *lua.LUserData
 	std      *stdlib
 	list     []hook.Backend // of proxy.global.backends, nil until a call asks for it
+	lacks    shape          // of proxy without the fields that are the session's
 	envMeta  *lua.LTable    // of every session's environment: what it lacks is in _G
 	known    []*backend     // objects of proxy.global.backends, by index from 0
 
@@ -100,6 +101,7 @@ func newVM(s *Scripts) *vm {
 	v.proxy.RawSetString("backends", v.backends) // its place before 0.7
 	v.l.G.Global.RawSetString("proxy", v.proxy)
 	v.openLibraries(s)
+	v.lacks = v.shapeOf(v.proxy)
 	return v
 }
 
