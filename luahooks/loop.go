@@ -279,6 +279,9 @@ frames:
 								continue
 							}
 							value = result
+							if instruction(code[pc]).takesAll() {
+								reg.top = lbase + a + 1
+							}
 						}
 					}
 				}
@@ -304,6 +307,17 @@ frames:
 			continue frames
 		}
 	}
+}
+
+// takesAll tells whether the instruction takes all values up to the registry's top.
+// The call before it need not be one of several results: gopher-lua compiles a
+// return of a call so, also if that is for one.
+func (i instruction) takesAll() bool {
+	switch i.op() {
+	case lua.OP_RETURN, lua.OP_CALL, lua.OP_TAILCALL, lua.OP_SETLIST:
+		return i.b() == 0
+	}
+	return false
 }
 
 // rk is a register or a constant.
