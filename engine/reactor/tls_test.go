@@ -2,14 +2,18 @@ package reactor
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -610,6 +614,93 @@ func TestConfigurationIsAdaptedOnce(t *testing.T) {
 	if cfg.DynamicRecordSizingDisabled {
 		t.Error("the caller's is changed")
 	}
+}
+
+func TestConfigurationIsForgottenWithItsOriginal(t *testing.T) {
+	adapted(&tls.Config{ServerName: "forgotten"})
+	eventually(t, "it is forgotten", func() bool {
+		runtime.GC()
+		found := false
+		configs.Range(func(_, own any) bool {
+			found = found || own.(*tls.Config).ServerName == "forgotten"
+			return true
+		})
+		return !found
+	})
+}
+
+func TestPeerDoesNotFloodAHandshake(t *testing.T) {
+	// A client with 200 KB of certificates, while all slots are taken: as much as
+	// is needed is read, and the rest when there is a slot.
+	id := identity()
+	template := *id.cert.Leaf
+	template.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3, 4}, Value: make([]byte, 100_000)}}
+	big, err := x509.CreateCertificate(crand.Reader, &template, &template, id.cert.PrivateKey.(*ecdsa.PrivateKey).Public(), id.cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, ccfg := serverConfig(), clientConfig()
+	cfg.ClientAuth = tls.RequireAnyClientCert
+	taken := make(chan struct{})
+	ccfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		for range maxHandshakes { // the other side is waiting, or will be soon
+			slots <- struct{}{}
+		}
+		close(taken)
+		return &tls.Certificate{Certificate: [][]byte{id.cert.Certificate[0], big, big}, PrivateKey: id.cert.PrivateKey}, nil
+	}
+	l := start(t)
+	r := &recorder{data: echo}
+	c, peer := l.pair("unix", r)
+	l.do(func() {
+		c.StartTLS(cfg, true, func(s tls.ConnectionState, err error) {
+			if err != nil || len(s.PeerCertificates) != 3 {
+				t.Errorf("%d certificates, %v", len(s.PeerCertificates), err)
+			}
+		})
+	})
+	sent := make(chan error, 1)
+	far := tls.Client(peer, ccfg)
+	go func() {
+		_, err := far.Write([]byte("hello"))
+		sent <- err
+	}()
+	<-taken
+	eventually(t, "reading stops", func() bool { return on(l, func() bool { return c.paused&pausedByTLS != 0 }) })
+	l.settled()
+	l.do(func() {
+		if h := c.up.sec.hs; len(h.in) > maxUnread+readFirst {
+			t.Errorf("%d bytes wait for the handshake", len(h.in))
+		}
+	})
+	for range maxHandshakes {
+		<-slots
+	}
+	if got := string(mustRead(t, far, 5)); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestClosingWhileWaitingForASlot(t *testing.T) {
+	l := start(t)
+	for range maxHandshakes {
+		slots <- struct{}{}
+	}
+	defer func() {
+		for range maxHandshakes {
+			<-slots
+		}
+	}()
+	r := &recorder{}
+	c, _ := l.pair("unix", r)
+	goroutines := runtime.NumGoroutine()
+	l.do(func() { c.StartTLS(serverConfig(), true, func(tls.ConnectionState, error) { t.Error("told") }) })
+	l.do(func() { c.Close(nil) })
+	r.awaitClosed(t)
+	eventually(t, "the goroutine ends", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
 
 func TestPanicInTheHandshake(t *testing.T) {
