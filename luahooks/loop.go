@@ -210,6 +210,15 @@ frames:
 				value = v.getField(object, name)
 			case lua.OP_GETTABLE:
 				value = v.getElement(regs[inst.b()], rk(regs, constants, inst.c()))
+			case lua.OP_SETUPVAL:
+				fn.Upvalues[inst.b()].SetValue(regs[a])
+				continue
+			case lua.OP_SETTABLE:
+				if t, ok := regs[a].(*lua.LTable); ok && t.Metatable == lua.LNil {
+					if putElement(t, rk(regs, constants, inst.b()), rk(regs, constants, inst.c())) {
+						continue
+					}
+				}
 			case lua.OP_SETTABLEKS:
 				name := string(rk(regs, constants, inst.b()).(lua.LString))
 				if v.putField(regs[a], name, rk(regs, constants, inst.c())) {
@@ -228,6 +237,8 @@ frames:
 				if v.isNeeded(regs, code[pc:], a, constants) {
 					value = v.needed
 					pc += 2
+				} else {
+					value = l.CreateTable(inst.b(), inst.c())
 				}
 			case lua.OP_ADD, lua.OP_SUB:
 				if x, ok := rk(regs, constants, inst.b()).(lua.LNumber); ok {

@@ -1,6 +1,8 @@
 package luahooks
 
 import (
+	"unsafe"
+
 	lua "github.com/yuin/gopher-lua"
 )
 
@@ -123,6 +125,7 @@ func (v *vm) putField(object lua.LValue, name string, value lua.LValue) bool {
 		if o.Metatable != lua.LNil {
 			return false
 		}
+		smallHash(o)
 		o.RawSetString(name, value)
 		return true
 	case *lua.LUserData:
@@ -130,6 +133,34 @@ func (v *vm) putField(object lua.LValue, name string, value lua.LValue) bool {
 		return ok && !v.std.exposed && s.setField(v, o, name, value)
 	}
 	return false
+}
+
+// putElement writes t[key] of a table without a metatable and tells whether it has.
+func putElement(t *lua.LTable, key, value lua.LValue) bool {
+	switch key := key.(type) {
+	case lua.LNumber:
+		if key != key {
+			return false
+		}
+		if array := field[[]lua.LValue](unsafe.Pointer(t), ofTable.array); *array == nil && key == 1 {
+			*array = make([]lua.LValue, 0, 4) // gopher-lua's has room for 32
+		}
+		t.RawSet(key, value)
+		return true
+	case lua.LString:
+		smallHash(t)
+		t.RawSetString(string(key), value)
+		return true
+	}
+	return false
+}
+
+// smallHash begins the hash part of a table that has none. gopher-lua would make one
+// for 32 keys, of some kilobytes.
+func smallHash(t *lua.LTable) {
+	if texts := field[map[string]lua.LValue](unsafe.Pointer(t), ofTable.strings); *texts == nil {
+		*texts = map[string]lua.LValue{}
+	}
 }
 
 // lengthOf is #value.
