@@ -365,7 +365,7 @@ func TestSecondRequestEndsAtOnce(t *testing.T) {
 				}
 			}()
 			addr := freeAddr(t)
-			args := []string{"-P", addr, "-b", ln.Addr().String(), "--shutdown-timeout=1000"}
+			args := []string{"-P", addr, "-b", ln.Addr().String(), "--shutdown-timeout=1000", "--proxy-tls=off", "--proxy-compression=off"}
 			if keepalive {
 				args = append(args, "--keepalive")
 			}
