@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 
 	"mysqlproxy/packet"
 )
@@ -51,11 +52,13 @@ func (s *server) secured(login []byte) bool {
 	e := s.loop.engine
 	s.enter(serverTLS)
 	login = bytes.Clone(login)
-	err := packet.MaskLogin(login, e.masked)
-	var request []byte
-	if err == nil {
-		request, err = packet.AppendSSLRequest(nil, login)
+	if err := packet.MaskLogin(login, e.masked); err != nil {
+		s.client.end(ReasonClientProtocol, err)
+		return true
 	}
+	// MySQL goes by what this says of compression, and not by the login.
+	binary.LittleEndian.PutUint32(login, binary.LittleEndian.Uint32(login)|uint32(s.compression()))
+	request, err := packet.AppendSSLRequest(nil, login)
 	if err != nil {
 		s.client.end(ReasonClientProtocol, err)
 		return true

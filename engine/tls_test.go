@@ -322,7 +322,7 @@ func TestCompressionOnEitherSide(t *testing.T) {
 
 						serves, asks := steps(Greet(offered)), steps(ExpectPacket(0, g.Append(nil)))
 						if secret {
-							serves = append(serves, ExpectPacket(1, sslRequest(Login(Caps))), StartTLS(ServerTLS(), true))
+							serves = append(serves, ExpectPacket(1, sslRequest(Login(Caps|server))), StartTLS(ServerTLS(), true))
 							asks = append(asks, SendPacket(1, sslRequest(Login(Caps))), StartTLS(ClientTLS(), false))
 						}
 						serves = append(serves, ExpectPacket(s.seq, in.Append(nil, capsTLS|server)), SendPacket(s.seq+1, OK(0)))
