@@ -293,29 +293,49 @@ func TestExpansionIsDeliveredInPieces(t *testing.T) {
 }
 
 func TestExpansionLeavesTurnsToOthers(t *testing.T) {
-	// One handler that nothing holds up gets 50 MB out of one read; another
-	// connection's byte is answered long before the end.
+	// 50 MB come out of one read; another connection's byte is answered long
+	// before the end, whether nothing holds the handler up or it is paused and
+	// resumed again and again within one event.
 	const runs, each = 50, 1 << 20
-	l := start(t)
-	got, at := 0, -1
-	r := &recorder{quiet: true, data: func(_ *Conn, p []byte) int { got += len(p); return len(p) }}
-	c, peer := l.pair("unix", r)
-	_, other := l.pair("unix", &recorder{data: func(_ *Conn, p []byte) int {
-		at = got
-		return len(p)
-	}})
-	var stream []byte
-	for i := range runs {
-		stream = appendRun(stream, byte(i), each)
-	}
-	l.do(func() { // both become readable before the poller is asked
-		c.SetCodec(&frameCodec{})
-		mustWrite(t, peer, stream)
-		mustWrite(t, other, []byte("x"))
-	})
-	eventually(t, "all is delivered", func() bool { return on(l, func() int { return got }) == runs*each })
-	if at := on(l, func() int { return at }); at < 0 || at > 3*turnBytes {
-		t.Errorf("the other had its turn after %d bytes", at)
+	for _, pauses := range []bool{false, true} {
+		t.Run(fmt.Sprint("pauses=", pauses), func(t *testing.T) {
+			l := start(t)
+			got, at := 0, -1
+			var c, helper *Conn
+			r := &recorder{quiet: true, data: func(_ *Conn, p []byte) int {
+				got += len(p)
+				if pauses {
+					c.Pause()
+					helper.Pause()
+					helper.Resume() // so that its Data is called in this event
+				}
+				return len(p)
+			}}
+			c, peer := l.pair("unix", r)
+			helper, poke := l.pair("unix", &recorder{quiet: true, data: func(*Conn, []byte) int {
+				c.Resume()
+				return 0
+			}})
+			mustWrite(t, poke, []byte("x"))
+			eventually(t, "a tail", func() bool { return on(l, func() bool { return helper.tail != nil }) })
+			_, other := l.pair("unix", &recorder{data: func(_ *Conn, p []byte) int {
+				at = got
+				return len(p)
+			}})
+			var stream []byte
+			for i := range runs {
+				stream = appendRun(stream, byte(i), each)
+			}
+			l.do(func() { // both become readable before the poller is asked
+				c.SetCodec(&frameCodec{})
+				mustWrite(t, peer, stream)
+				mustWrite(t, other, []byte("x"))
+			})
+			eventually(t, "all is delivered", func() bool { return on(l, func() int { return got }) == runs*each })
+			if at := on(l, func() int { return at }); at < 0 || at > 3*turnBytes {
+				t.Errorf("the other had its turn after %d bytes", at)
+			}
+		})
 	}
 }
 

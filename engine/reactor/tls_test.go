@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // meets has a recorder answer a prefix in clear and then speak TLS as a server,
@@ -681,6 +683,76 @@ func TestPeerDoesNotFloodAHandshake(t *testing.T) {
 	}
 	if err := <-sent; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestPeerThatEndsBeforeTheHandshakeDoes(t *testing.T) {
+	// The client has sent all it has to say and is gone, while the loop's side of
+	// the handshake waits for a slot.
+	for _, test := range []struct {
+		name string
+		end  func(t *testing.T, peer net.Conn)
+		told string
+		err  error
+	}{
+		{"FIN", closeWrite, "data eof", nil},
+		{"reset", reset, "data closed", unix.ECONNRESET},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg, ccfg := serverConfig(), clientConfig()
+			cfg.SessionTicketsDisabled = true // a write of these would find the reset first
+			ccfg.VerifyConnection = func(tls.ConnectionState) error {
+				for range maxHandshakes { // the other side is waiting, or will be soon
+					slots <- struct{}{}
+				}
+				return nil
+			}
+			l := start(t)
+			r := &recorder{}
+			c, peer := l.pair("tcp", r)
+			l.do(func() { c.StartTLS(cfg, true, noState) })
+			mustWrite(t, tls.Client(peer, ccfg), []byte("hello"))
+			test.end(t, peer)
+			eventually(t, "the end is seen", func() bool { return on(l, func() bool { return c.paused&pausedByEOF != 0 }) })
+			if r.history() != "" {
+				t.Errorf("told %q before the handshake has ended", r.history())
+			}
+			for range maxHandshakes {
+				<-slots
+			}
+			eventually(t, test.told, func() bool { return r.history() == test.told })
+			if r.used() != "hello" || !errors.Is(r.err, test.err) {
+				t.Errorf("%q used, closed with %v", r.used(), r.err)
+			}
+		})
+	}
+}
+
+func TestErrorThatTheSocketDoesNotShareEndsAHandshake(t *testing.T) {
+	l := start(t)
+	r := &recorder{}
+	c, _ := l.pair("tcp", r)
+	l.do(func() {
+		c.StartTLS(serverConfig(), true, func(_ tls.ConnectionState, err error) { c.Close(err) })
+	})
+	l.do(func() { c.lost(unix.ENOBUFS) })
+	if err := r.awaitClosed(t); !errors.Is(err, unix.ENOBUFS) || r.history() != "closed" {
+		t.Errorf("told %q with %v", r.history(), err)
+	}
+}
+
+func TestCodecAfterTheEnd(t *testing.T) {
+	l := start(t)
+	r := &recorder{eof: func(c *Conn) { c.SetCodec(&frameCodec{}) }}
+	c, peer := l.pair("unix", r)
+	l.do(func() { uppers[2].on(t, c) })
+	far := tls.Client(peer, clientConfig())
+	mustWrite(t, far, []byte("hello"))
+	closeWrite(t, far)
+	eventually(t, "eof", func() bool { return r.history() == "data eof" })
+	l.settled()
+	if r.history() != "data eof" {
+		t.Errorf("told %q", r.history())
 	}
 }
 
