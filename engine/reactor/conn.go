@@ -86,6 +86,7 @@ type Conn struct {
 	linger  bool
 	broken  bool // nothing can be sent any more; what has arrived is still read
 	hungUp  bool // its handler knows that it is broken
+	later   bool // it is in loop.later
 
 	tail []byte   // read and not used
 	out  outQueue // written and not sent

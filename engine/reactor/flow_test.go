@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -280,12 +281,31 @@ func TestWhatThePeerSaidBeforeItBrokeIsStillRead(t *testing.T) {
 
 func TestErrorThatTheSocketDoesNotShareEndsItAsWell(t *testing.T) {
 	// As ENOBUFS of a write: nothing becomes readable, no event will come.
-	l := start(t)
-	r := &recorder{}
-	conn, _ := l.pair("tcp", r)
-	l.do(func() { conn.lost(unix.ENOBUFS) })
-	if err := r.awaitClosed(t); err != unix.ENOBUFS || r.history() != "closed" {
-		t.Errorf("told %q with %v", r.history(), err)
+	for _, sent := range []int{0, 100, readFirst, 5 * readFirst} {
+		for _, codec := range []bool{false, true} {
+			t.Run(fmt.Sprint("after ", sent, " bytes, codec=", codec), func(t *testing.T) {
+				l := start(t)
+				r := &recorder{}
+				conn, peer := l.pair("unix", r)
+				l.do(func() {
+					if codec {
+						uppers[4].on(t, conn)
+						peer = uppers[4].far(peer)
+					}
+					if sent > 0 {
+						conn.Pause()                // until all has arrived
+						go sendNoise(peer, 1, sent) // may fail when conn is closed
+					}
+				})
+				if sent > 0 {
+					eventually(t, "all has arrived", func() bool { return on(l, func() bool { return unread(t, conn) >= min(sent, 100_000) }) })
+				}
+				l.do(func() { conn.lost(unix.ENOBUFS); conn.Resume() })
+				if err := r.awaitClosed(t); err != unix.ENOBUFS || len(r.used()) < min(sent, 100_000) {
+					t.Errorf("told %q with %v after %d bytes", r.history(), err, len(r.used()))
+				}
+			})
+		}
 	}
 }
 
@@ -313,4 +333,13 @@ func TestLinkEndsWithOneOfItsTwo(t *testing.T) {
 		t.Error(err)
 	}
 	client.Close()
+}
+
+// unread is how many bytes lie in c's socket.
+func unread(t *testing.T, c *Conn) int {
+	n, err := unix.IoctlGetInt(c.fd, unix.TIOCINQ)
+	if err != nil {
+		t.Error(err)
+	}
+	return n
 }

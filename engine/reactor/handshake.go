@@ -197,9 +197,6 @@ func (h *handshake) feed(c *Conn) {
 		if h.give(buf[:n]) {
 			c.pause(pausedByTLS)
 		}
-		if c.broken {
-			c.loop.postpone(c) // until there is nothing left to read
-		}
 	}
 }
 

@@ -37,7 +37,6 @@ type layers struct {
 	fresh   bool  // a layer is new: what the handler has not used is its input
 	unsent  bool  // out had been empty before something was put there in this event
 	encoded bool  // the codec may keep something of what was written
-	later   bool  // it is in loop.later
 	round   uint  // loop.round in which settle delivered
 }
 
@@ -140,9 +139,6 @@ func (u *layers) read(c *Conn) {
 		return
 	case u.more:
 		u.turn(c) // what it leaves, the poller tells of again
-		if c.broken && !u.more {
-			c.loop.postpone(c)
-		}
 		return
 	}
 	for range 4 {
@@ -168,9 +164,6 @@ func (u *layers) read(c *Conn) {
 		c.full = n == size
 		u.raw.now = buf[:n]
 		u.turn(c)
-		if c.broken {
-			c.loop.postpone(c) // until there is nothing left to read
-		}
 		if !c.full || size > readFirst || u.more || c.state != stateOpen || !c.reads() {
 			return
 		}
@@ -377,10 +370,10 @@ func (u *layers) drop(f *freeList) {
 // descriptor that is readable: a task would be run in the same pass as the one
 // that posts it.
 func (l *Loop) postpone(c *Conn) {
-	if c.up.later {
+	if c.later {
 		return
 	}
-	c.up.later = true
+	c.later = true
 	if l.later = append(l.later, c); len(l.later) == 1 {
 		_, _ = unix.Write(l.laterFD, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}
@@ -392,7 +385,7 @@ func (l *Loop) resumeLater() {
 	_, _ = unix.Read(l.laterFD, b[:])
 	for i, c := range l.later {
 		l.later[i] = nil
-		c.up.later = false
+		c.later = false
 		c.touch()
 	}
 	l.later = l.later[:0]

@@ -384,8 +384,9 @@ func TestLayersKeepTheOrderOfWhatWasWritten(t *testing.T) {
 
 func TestCodecAtOnceAndLater(t *testing.T) {
 	// What Data leaves unused is encoded, and a tail of an earlier Data too.
-	for _, later := range []bool{false, true} {
-		t.Run(fmt.Sprint("later=", later), func(t *testing.T) {
+	for i := range 4 {
+		later, secure := i%2 == 1, i > 1
+		t.Run(fmt.Sprint("later=", later, " TLS=", secure), func(t *testing.T) {
 			l := start(t)
 			r := &recorder{}
 			r.data = func(c *Conn, p []byte) int {
@@ -400,6 +401,10 @@ func TestCodecAtOnceAndLater(t *testing.T) {
 				return len(p)
 			}
 			c, peer := l.pair("unix", r)
+			if secure {
+				l.do(func() { uppers[2].on(t, c) })
+				peer = uppers[2].far(peer)
+			}
 			frame := appendFrame(nil, []byte("abc"))
 			mustWrite(t, peer, append([]byte("!"), frame[:6]...))
 			if later {

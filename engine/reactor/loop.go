@@ -50,7 +50,7 @@ type Loop struct {
 
 	scratch scratch
 	round   uint    // counts calls of settle
-	later   []*Conn // have more to deliver, see postpone
+	later   []*Conn // have more to do, see postpone
 	laterFD int     // readable while there are any
 
 	listeners []*Listener // that this loop accepts for

@@ -694,9 +694,11 @@ func TestPeerThatEndsBeforeTheHandshakeDoes(t *testing.T) {
 		end  func(t *testing.T, peer net.Conn)
 		told string
 		err  error
+		lost bool // and the loop knows, by an error that the socket does not share
 	}{
-		{"FIN", closeWrite, "data eof", nil},
-		{"reset", reset, "data closed", unix.ECONNRESET},
+		{"FIN", closeWrite, "data eof", nil, false},
+		{"reset", reset, "data closed", unix.ECONNRESET, false},
+		{"lost", closeWrite, "data eof closed", unix.ENOBUFS, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg, ccfg := serverConfig(), clientConfig()
@@ -710,10 +712,14 @@ func TestPeerThatEndsBeforeTheHandshakeDoes(t *testing.T) {
 			l := start(t)
 			r := &recorder{}
 			c, peer := l.pair("tcp", r)
-			l.do(func() { c.StartTLS(cfg, true, noState) })
-			mustWrite(t, tls.Client(peer, ccfg), []byte("hello"))
+			l.do(func() { c.StartTLS(cfg, true, noState); c.SetCodec(&frameCodec{}) })
+			const size = 5 * turnBytes
+			mustWrite(t, tls.Client(peer, ccfg), appendRun(nil, '!', size))
 			test.end(t, peer)
 			eventually(t, "the end is seen", func() bool { return on(l, func() bool { return c.paused&pausedByEOF != 0 }) })
+			if test.lost {
+				l.do(func() { c.lost(unix.ENOBUFS) })
+			}
 			if r.history() != "" {
 				t.Errorf("told %q before the handshake has ended", r.history())
 			}
@@ -721,23 +727,35 @@ func TestPeerThatEndsBeforeTheHandshakeDoes(t *testing.T) {
 				<-slots
 			}
 			eventually(t, test.told, func() bool { return r.history() == test.told })
-			if r.used() != "hello" || !errors.Is(r.err, test.err) {
-				t.Errorf("%q used, closed with %v", r.used(), r.err)
+			if n := len(r.used()); n != size || !errors.Is(r.err, test.err) {
+				t.Errorf("%d bytes used, closed with %v", n, r.err)
 			}
 		})
 	}
 }
 
 func TestErrorThatTheSocketDoesNotShareEndsAHandshake(t *testing.T) {
-	l := start(t)
-	r := &recorder{}
-	c, _ := l.pair("tcp", r)
-	l.do(func() {
-		c.StartTLS(serverConfig(), true, func(_ tls.ConnectionState, err error) { c.Close(err) })
-	})
-	l.do(func() { c.lost(unix.ENOBUFS) })
-	if err := r.awaitClosed(t); !errors.Is(err, unix.ENOBUFS) || r.history() != "closed" {
-		t.Errorf("told %q with %v", r.history(), err)
+	for _, paused := range []bool{false, true} {
+		l := start(t)
+		r := &recorder{}
+		c, peer := l.pair("tcp", r)
+		l.do(func() {
+			c.StartTLS(serverConfig(), true, func(_ tls.ConnectionState, err error) { c.Close(err) })
+			c.Write(make([]byte, highMark+1))
+			if paused {
+				c.Pause()
+			}
+		})
+		l.do(func() {
+			mustWrite(t, peer, []byte("\x16\x03\x01\x02")) // of a record
+			c.lost(unix.ENOBUFS)
+			if n := c.Waiting(); n != 0 {
+				t.Errorf("%d bytes wait for nothing", n)
+			}
+		})
+		if err := r.awaitClosed(t); !errors.Is(err, unix.ENOBUFS) || r.history() != "closed" {
+			t.Errorf("paused=%v: told %q with %v", paused, r.history(), err)
+		}
 	}
 }
 

@@ -173,6 +173,7 @@ func (c *Conn) settleBroken() {
 	case c.up != nil && c.up.handshaking():
 		if c.reads() {
 			c.read()
+			c.loop.postpone(c)
 		}
 	case c.paused&^pausedByEOF != 0:
 		if !c.hungUp {
@@ -184,7 +185,10 @@ func (c *Conn) settleBroken() {
 			c.Close(c.err)
 		}
 	default:
-		c.read() // what it leaves for the sake of others, the poller tells of again
+		c.read()
+		if c.state == stateOpen { // it leaves some for the sake of others, and the end
+			c.loop.postpone(c)
+		}
 	}
 }
 
