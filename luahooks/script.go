@@ -186,7 +186,7 @@ func (s *script) call(h hook.Set, nargs int) (ret lua.LValue, ok bool) {
 func (s *script) protected(nargs, nret int) error {
 	v := s.vm
 	v.budget.begin()
-	err := protectedCall(v.l, nargs, nret, nil)
+	err := v.callFromHost(nargs, nret)
 	if err == nil {
 		return nil
 	}

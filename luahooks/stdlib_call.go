@@ -1,6 +1,8 @@
 package luahooks
 
 import (
+	"fmt"
+
 	lua "github.com/yuin/gopher-lua"
 )
 
@@ -135,4 +137,32 @@ func textOfValue(v lua.LValue) (string, bool) {
 		return numberText(float64(v)), true
 	}
 	return "", false
+}
+
+// callFromHost calls the function below its nargs arguments on the stack, with no
+// other call running: it is a protected call without the frame that one among
+// others needs.
+func (v *vm) callFromHost(nargs, nret int) (err error) {
+	l := v.l
+	l.Panic = panicInC
+	setErrFunc(l, true)
+	defer func() {
+		setErrFunc(l, false)
+		failure := recover()
+		if failure != nil {
+			closeUpvalues(l, 0)
+			apiErr, ok := failure.(*lua.ApiError)
+			if !ok {
+				apiErr = &lua.ApiError{Type: lua.ApiErrorPanic, Object: lua.LString(fmt.Sprint(failure))}
+			}
+			err = apiErr
+		}
+		v.frames.SetSp(0)
+		leaveFrames(l)
+		if failure != nil {
+			l.SetTop(0)
+		}
+	}()
+	l.Call(nargs, nret)
+	return nil
 }

@@ -95,6 +95,19 @@ func (f frame) position() string {
 	return fmt.Sprintf("%s:%d:", f.fn().Proto.SourceName, f.line())
 }
 
+// frameStack is what a state has its frames in.
+type frameStack interface{ SetSp(sp int) }
+
+func framesOf(l *lua.LState) frameStack {
+	f, _ := reflect.TypeFor[lua.LState]().FieldByName("stack")
+	return reflect.NewAt(f.Type, unsafe.Add(unsafe.Pointer(l), f.Offset)).Elem().Elem().Interface().(frameStack)
+}
+
+// leaveFrames notes that no call is running.
+func leaveFrames(l *lua.LState) {
+	*field[unsafe.Pointer](unsafe.Pointer(l), ofState.frame) = nil
+}
+
 // setErrFunc tells the state whether an error function will see errors, and
 // returns what it had been told. While it is told so, it leaves upvalues alone
 // when an error is raised.

@@ -40,6 +40,7 @@ type vm struct {
 	global   *lua.LTable // proxy.global
 	backends *lua.LUserData
 	std      *stdlib
+	frames   frameStack
 	list     []hook.Backend // of proxy.global.backends, nil until a call asks for it
 	lacks    shape          // of proxy without the fields that are the session's
 	envMeta  *lua.LTable    // of every session's environment: what it lacks is in _G
@@ -85,6 +86,7 @@ func newVM(s *Scripts) *vm {
 	v.budget.begin()
 	v.l.SetContext(&v.budget) // for coroutines
 	v.takeLoop()
+	v.frames = framesOf(v.l)
 
 	v.defineClasses()
 	v.needed = v.l.CreateTable(0, 1)
