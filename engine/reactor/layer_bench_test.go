@@ -67,7 +67,12 @@ func asksFor(t testing.TB, far net.Conn, p, buf []byte) {
 
 func TestSmallMessageInTLSCostsOneAllocation(t *testing.T) {
 	// crypto/tls allocates a reader for each record that it reads: one here, and
-	// one at the other end.
+	// one at the other end. Under the race detector a sync.Pool forgets some of
+	// what it is given, and crypto/tls allocates its buffers anew.
+	limit := 2.0
+	if underRace {
+		limit = 6
+	}
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		leaks(t)
 		far := farEcho(t, version)
@@ -75,11 +80,13 @@ func TestSmallMessageInTLSCostsOneAllocation(t *testing.T) {
 		for range 200 {
 			asksFor(t, far, p, buf)
 		}
-		if n := testing.AllocsPerRun(500, func() { asksFor(t, far, p, buf) }); n > 2 {
-			t.Errorf("version %x: %v allocations in a round trip, want 2", version, n)
+		if n := testing.AllocsPerRun(500, func() { asksFor(t, far, p, buf) }); n > limit {
+			t.Errorf("version %x: %v allocations in a round trip, want %v", version, n, limit)
 		}
 	}
 }
+
+var underRace bool // set by race_test.go
 
 // BenchmarkEcho is a message to a loop and back. With TLS both ends work the
 // same: the loop's part is half of what that takes more than in clear.
