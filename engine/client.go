@@ -92,6 +92,7 @@ type client struct {
 	active  time.Duration      // when bytes came last, from either side
 
 	commands, in, out uint64 // packets that are commands; bytes from and to the client
+	doom              CloseReason // why it ends when its login packet has come and an ERR can be heard
 	reason            CloseReason
 	last              clientState // the state in which it ended
 	cause             error

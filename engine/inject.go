@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strconv"
 
 	"mysqlproxy/packet"
 )
@@ -69,21 +70,31 @@ func (x *scripted) send(s *server, q query, payload []byte) {
 }
 
 // renew has s, which was another client's, forget what that client left in it,
-// and select this one's database, which a COM_RESET_CONNECTION leaves as it is.
+// go back to the charset of its login, and select this one's database: a
+// COM_RESET_CONNECTION leaves that as it is.
 // It tells whether a command has to wait for the server's word.
 func (x *scripted) renew(s *server) (wait bool) {
 	s.stale = false
 	s.skip++
 	s.expect(exchange{packet.Request{Command: packet.ComResetConnection}, 0})
 	s.command([]byte{1, 0, 0, 0, byte(packet.ComResetConnection)})
+	if own := s.who.collation; own != 0 && own != s.collation && s.offers&packet.CapLongPassword != 0 {
+		// MariaDB goes back to what the login has asked for, MySQL to its own default.
+		n := strconv.Itoa(int(own))
+		s.skip++
+		s.expect(exchange{packet.Request{Command: packet.ComQuery}, 0})
+		s.command(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComQuery)},
+			"SET character_set_client="+n+",character_set_results="+n+",collation_connection="+n...)))
+		wait = true
+	}
 	if db := x.half.DefaultDB; db != "" && (s.moved || s.half.DefaultDB != db) {
 		s.skip++
 		s.expect(exchange{packet.Request{Command: packet.ComInitDB}, 0})
 		s.command(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComInitDB)}, db...)))
 		s.who.database, s.half.DefaultDB = db, db
-		return true
+		wait = true
 	}
-	return !s.renews
+	return wait || !s.renews
 }
 
 // mayMove tells whether a COM_QUERY could be a USE, or hide one. To say so of

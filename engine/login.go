@@ -61,6 +61,10 @@ func (c *client) login(p []byte) (used int) {
 			c.opened(pkt)
 			c.startTLS(pkt.Payload())
 			return used + len(pkt)
+		case c.doom != reasonNone:
+			c.auth.client = pkt.Seq()
+			c.end(c.doom, c.cause)
+			return len(p)
 		case c.server != nil && !c.server.secured(pkt.Payload()):
 			c.auth.client = pkt.Seq()
 			c.hold()

@@ -201,6 +201,20 @@ func TestLentSessions(t *testing.T) {
 		run(t, a, SendPacket(0, two), ExpectPacket(1, OK(0)))
 		w.idleSessions(0, "app", 1)
 	})
+	t.Run("go back to the charset of the login, at a server that goes to its own", func(t *testing.T) {
+		g, l := Greeting(Caps), Login(Caps)
+		g.Collation, l.Collation = 255, 8
+		in := steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps)), ExpectPacket(2, OK(0)))
+		set := Query("SET character_set_client=8,character_set_results=8,collation_connection=8")
+		w := newWorld(t)
+		cfg := w.config(w.server(steps(Greet(g), ExpectPacket(1, l.Append(nil, Caps)), SendPacket(2, OK(0)), ExpectPacket(0, changeOf(l, Caps)), SendPacket(1, OK(0)),
+			ask, ExpectPacket(0, set), SendPacket(1, OK(0)), ExpectQuiet(), SendPacket(1, OK(0)), ExpectPacket(0, one), SendPacket(1, OK(0)), ExpectEnd())))
+		with(pooling())(&cfg)
+		w.start(cfg)
+		a := w.clientNow("a", in...)
+		w.clientNow("b", in...)
+		run(t, a, SendPacket(0, one), ExpectPacket(1, OK(0)))
+	})
 	t.Run("that cannot be reset run nothing", func(t *testing.T) {
 		w, a, _ := share(t, ask, SendPacket(1, packet.AppendERR(nil, 1047, "08S01", "Unknown command")))
 		run(t, a, SendPacket(0, one), ExpectERR(1, 2013, "HY000", lostText), ExpectEnd(), Fin())

@@ -74,16 +74,17 @@ type server struct {
 	dialogue bool
 
 	// Of a scripted session.
-	moved    bool           // its database may be another than who says: there was a USE
-	stale    bool           // it was another client's, and has that client's state
-	renews   bool           // it has taken a COM_RESET_CONNECTION
-	skip     uint8          // responses outstanding to what the proxy itself has sent
-	reserved bool           // idle, but only for its owner: it is not clean
-	tainted  bool           // it cannot be told any more whose it is: not for the pool
-	owner    uint64         // the session that had it last
-	who      login          // as whom it is logged in
-	half     *hook.Endpoint // what scripts see of it
-	greeted  packet.Packet  // its greeting, as it was shown
+	moved     bool           // its database may be another than who says: there was a USE
+	collation byte           // the server's own, of its greeting
+	stale     bool           // it was another client's, and has that client's state
+	renews    bool           // it has taken a COM_RESET_CONNECTION
+	skip      uint8          // responses outstanding to what the proxy itself has sent
+	reserved  bool           // idle, but only for its owner: it is not clean
+	tainted   bool           // it cannot be told any more whose it is: not for the pool
+	owner     uint64         // the session that had it last
+	who       login          // as whom it is logged in
+	half      *hook.Endpoint // what scripts see of it
+	greeted   packet.Packet  // its greeting, as it was shown
 }
 
 // newServer starts to connect to b, which was taken for c.
@@ -238,7 +239,7 @@ func (s *server) greeting(p []byte) (used int) {
 		c.end(ReasonServerProtocol, err)
 		return len(p)
 	}
-	s.shown = g.Capabilities
+	s.shown, s.collation = g.Capabilities, g.Collation
 	s.enter(serverLogin)
 	s.resp.BeginLogin()
 	if s.loop.engine.cfg.BackendTLS == TLSRequire && !s.safe() && s.offers&packet.CapSSL == 0 {
@@ -353,7 +354,7 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 	}
 	s.backend.release()
 	switch {
-	case c.state >= clientClosing:
+	case c.state >= clientClosing, c.doom != reasonNone:
 	case errors.Is(err, reactor.ErrPanic):
 		c.end(ReasonInternal, err)
 	case was == serverReady && c.quit: // some servers reset after a COM_QUIT

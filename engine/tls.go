@@ -88,7 +88,13 @@ func (s *server) handshaken(_ tls.ConnectionState, err error) {
 	}
 	if err != nil {
 		s.loop.engine.cfg.Log.Error("the TLS handshake with a backend failed", "backend", s.backend.Addr.String(), "error", err)
-		c.end(ReasonServerHandshake, err)
+		if c.auth.client > 0 {
+			c.end(ReasonServerHandshake, err)
+			return
+		}
+		c.doom, c.cause = ReasonServerHandshake, err
+		s.enter(serverClosing)
+		s.conn.Close(nil)
 		return
 	}
 	s.enter(serverLogin)

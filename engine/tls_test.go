@@ -292,6 +292,25 @@ func TestPasswordsInTheFirstPacket(t *testing.T) {
 	w.wantEnd(1, ReasonClientClosed)
 }
 
+// A client whose own handshake is under way when the backend's fails is told of
+// that when it can hear it.
+func TestBackendHandshakeFailsBeforeTheLogin(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		w := newWorld(t)
+		g, l := Greeting(capsTLS), Login(capsTLS)
+		failed := NewGate()
+		wait := Await(failed)
+		if !early {
+			wait = Do("go on", func(*Conn) error { return nil })
+		}
+		converse(w, steps(Greet(g), ExpectPacket(1, sslRequest(l)), Send([]byte("this is no handshake either")), Drain(), Open(failed)),
+			steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, sslRequest(l)), wait, StartTLS(ClientTLS(), false), SendPacket(2, l.Append(nil, capsTLS)),
+				ExpectERR(3, 2026, "HY000", "(proxy) the TLS handshake with the backend failed, the proxy's log says why; see --backend-tls and --backend-tls-ca"), ExpectEnd()),
+			withTLS(TLSPrefer, TLSSame))
+		w.wantEnd(1, ReasonServerHandshake)
+	}
+}
+
 // compressing has both sides compress, if they can.
 func compressing(client, backend packet.Capability) func(*Config) {
 	return func(cfg *Config) {
