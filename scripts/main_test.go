@@ -24,6 +24,7 @@ import (
 var (
 	bed       *testbed
 	proxyPath string
+	binDir    string
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -42,15 +43,9 @@ func run(m *testing.M) int {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fail(fmt.Errorf("go build: %w\n%s", err, out))
 	}
-	proxyPath = filepath.Join(dir, "mysql-proxy")
-	bed, err = startTestbed(dir)
-	if bed != nil {
-		defer bed.stop()
-	}
-	if err == nil {
-		err = bed.prepare()
-	}
-	if err != nil {
+	proxyPath, binDir = filepath.Join(dir, "mysql-proxy"), dir
+	defer stopBeds()
+	if bed, err = bedOf(flavours[0]); err != nil {
 		return fail(err)
 	}
 	return m.Run()
@@ -63,6 +58,7 @@ func fail(err error) int {
 
 // testbed is a running `testbed run --json --stdin`.
 type testbed struct {
+	Flavour  string
 	Primary  server
 	Replicas []server
 	Users    struct{ App, Empty, Root user }
@@ -79,8 +75,8 @@ type server struct {
 
 type user struct{ Name, Password string }
 
-func startTestbed(dir string) (*testbed, error) {
-	b := &testbed{cmd: exec.Command(filepath.Join(dir, "testbed"), "run", "--json", "--stdin", "--replicas=2", "--dir="+dir)}
+func startTestbed(dir, flavour string) (*testbed, error) {
+	b := &testbed{cmd: exec.Command(filepath.Join(dir, "testbed"), "run", "--json", "--stdin", "--replicas=2", "--dir="+dir, "--flavour="+flavour)}
 	b.cmd.Stderr = os.Stderr
 	var err error
 	if b.stdin, err = b.cmd.StdinPipe(); err != nil {
@@ -131,9 +127,9 @@ func (b *testbed) prepare() error {
 		return err
 	}
 	defer db.Close()
-	for _, q := range []string{
+	statements := []string{
 		"CREATE DATABASE other",
-		"GRANT ALL ON other.* TO " + b.Users.Empty.Name + "@'%'",
+		"GRANT ALL ON other.* TO '" + b.Users.Empty.Name + "'@'%'",
 		"CREATE TABLE test.fixed (id INT PRIMARY KEY, word VARCHAR(20))",
 		"INSERT INTO test.fixed SELECT seq, CONCAT('word ', seq) FROM test.seq_1_to_100",
 		"CREATE TABLE test.own (id INT AUTO_INCREMENT PRIMARY KEY, client INT, v INT, KEY (client))",
@@ -142,8 +138,11 @@ func (b *testbed) prepare() error {
 		"CREATE TABLE other.place (id INT PRIMARY KEY)",
 		"CREATE FUNCTION test.f() RETURNS INT NO SQL RETURN 7",
 		"CREATE PROCEDURE test.p() SET @called = 5",
-		"CREATE SEQUENCE test.seq",
-	} {
+	}
+	if !b.mysql() {
+		statements = append(statements, "CREATE SEQUENCE test.seq")
+	}
+	for _, q := range statements {
 		if _, err := db.Exec(q); err != nil {
 			return fmt.Errorf("%s: %w", q, err)
 		}
@@ -153,8 +152,12 @@ func (b *testbed) prepare() error {
 
 // caughtUp waits for the replicas to have all that the primary has.
 func (b *testbed) caughtUp(primary *sql.DB) error {
+	position, wait := "SELECT @@gtid_binlog_pos", "SELECT MASTER_GTID_WAIT('%s', 60)"
+	if b.mysql() {
+		position, wait = "SELECT REPLACE(@@global.gtid_executed, '\n', '')", "SELECT WAIT_FOR_EXECUTED_GTID_SET('%s', 60)"
+	}
 	var at string
-	if err := primary.QueryRow("SELECT @@gtid_binlog_pos").Scan(&at); err != nil {
+	if err := primary.QueryRow(position).Scan(&at); err != nil {
 		return err
 	}
 	for _, s := range b.Replicas {
@@ -163,7 +166,7 @@ func (b *testbed) caughtUp(primary *sql.DB) error {
 			return err
 		}
 		var r int
-		err = db.QueryRow("SELECT MASTER_GTID_WAIT('" + at + "', 60)").Scan(&r)
+		err = db.QueryRow(fmt.Sprintf(wait, at)).Scan(&r)
 		db.Close()
 		if err != nil || r != 0 {
 			return errors.Join(err, fmt.Errorf("%s does not reach %s: %d", s.Name, at, r))

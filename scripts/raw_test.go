@@ -22,7 +22,8 @@ type rawConn struct {
 const rawCaps = packet.CapLongPassword | packet.CapProtocol41 | packet.CapSecureConnection | packet.CapPluginAuth |
 	packet.CapConnectWithDB | packet.CapTransactions | packet.CapMultiResults
 
-// dialRaw logs in with mysql_native_password.
+// dialRaw logs in with mysql_native_password, or as the server wants it. For
+// caching_sha2_password the account must be in the server's cache.
 func dialRaw(t *testing.T, addr string, u user, dbname string) *rawConn {
 	t.Helper()
 	nc, err := net.Dial("tcp", addr)
@@ -42,15 +43,19 @@ func dialRaw(t *testing.T, addr string, u user, dbname string) *rawConn {
 	c.challenge = append([]byte(nil), g.Challenge[:g.ChallengeSize]...)
 	c.threadID, c.caps = g.ThreadID, packet.Effective(g.Capabilities, rawCaps)
 	in := packet.Login{Capabilities: rawCaps, Collation: 45, User: []byte(u.Name), Database: []byte(dbname), Plugin: []byte(packet.PluginNative)}
-	in.AuthResponse = c.secret(u)
+	in.AuthResponse = c.secret(packet.PluginNative, u)
 	c.write(packet.AppendPacket(nil, p.Seq()+1, in.Append(nil, g.Capabilities)))
 	c.dialogue(u)
 	return c
 }
 
-func (c *rawConn) secret(u user) []byte {
+func (c *rawConn) secret(plugin string, u user) []byte {
 	if u.Password == "" {
 		return nil
+	}
+	if plugin == "caching_sha2_password" {
+		r := packet.CachingSHA2Response([]byte(u.Password), c.challenge)
+		return r[:]
 	}
 	r := packet.NativePassword([]byte(u.Password), c.challenge)
 	return r[:]
@@ -69,8 +74,12 @@ func (c *rawConn) dialogue(u user) {
 			if err != nil {
 				c.t.Fatal(err)
 			}
-			c.challenge = append([]byte(nil), a.Data...)
-			c.write(packet.AppendPacket(nil, p.Seq()+1, c.secret(u)))
+			c.challenge = append([]byte(nil), a.Data[:min(20, len(a.Data))]...)
+			c.write(packet.AppendPacket(nil, p.Seq()+1, c.secret(string(a.Plugin), u)))
+		case 1: // caching_sha2_password: 3 is yes, and its OK follows
+			if string(p.Payload()) != "\x01\x03" {
+				c.t.Fatalf("login as %s: the server does not have it in its cache: %q", u.Name, p.Payload())
+			}
 		default:
 			c.t.Fatalf("login as %s: %q", u.Name, p.Payload())
 		}

@@ -7,8 +7,9 @@ import (
 // The commands beside COM_QUERY, prepared statements included.
 var commandCases = []corpusCase{
 	{name: "binary rows of every type", run: func(c *rawConn) {
-		c.query(typesTable)
-		c.query(typesRows)
+		table, rows := types()
+		c.query(table)
+		c.query(rows)
 		c.prepare("SELECT * FROM types WHERE id >= ? ORDER BY id")
 		c.execute(0, 0, intParam(1))
 		c.execute(0, 0, intParam(100))
@@ -55,11 +56,14 @@ var commandCases = []corpusCase{
 		c.fetch(1, 1)
 		c.prepare("DO 1")
 		c.execute(2, 1)
+		if bed.mysql() {
+			return // it answers the next with definitions and an OK, no rows: no client finds the end
+		}
 		c.execute(0, 0)
 	}},
 	{name: "CALL with cursor flags", run: func(c *rawConn) {
 		c.query("CREATE PROCEDURE p(a INT) BEGIN SELECT a; SELECT seq FROM seq_1_to_3; END")
-		c.query("CREATE PROCEDURE cur() BEGIN FOR r IN (SELECT seq FROM seq_1_to_3) DO SELECT r.seq; END FOR; END")
+		c.query(cursorLoop)
 		c.prepare("CALL p(?)")
 		c.execute(0, 1, intParam(7))
 		c.prepare("CALL cur()")
@@ -89,7 +93,7 @@ var commandCases = []corpusCase{
 		c.query("SELECT LENGTH(v), w FROM t ORDER BY w")
 	}},
 	{name: "long data beyond a fragment", only: []string{"plain"}, run: func(c *rawConn) {
-		c.prepare("SELECT MD5(?), LENGTH(?)")
+		c.prepare("SELECT CRC32(?), LENGTH(?)")
 		id := u32(c.stmts[0])
 		c.send(comLongData, cat(id, []byte{0, 0}, make([]byte, maxFragment-7))...) // fills its fragment exactly
 		c.send(comLongData, cat(id, []byte{1, 0}, make([]byte, maxFragment+100))...)
@@ -303,8 +307,11 @@ func (c *rawConn) onlyShape(p []byte) {
 // compared: the rows are the server's other threads.
 func (c *rawConn) onlyColumns() {
 	tr := c.tr
-	n, size := lenenc(c.packet())
-	_ = size
+	p := c.packet()
+	if p[0] == 0xFF { // MySQL has it no more
+		return
+	}
+	n, _ := lenenc(p)
 	for range n {
 		c.packet()
 	}

@@ -110,7 +110,7 @@ func wrong(u user) login {
 // The server answers a failed COM_CHANGE_USER after a second: few variants.
 var changeUserCases = []corpusCase{
 	{name: "change user", run: func(c *rawConn) {
-		app, empty, ed := bed.Users.App, bed.Users.Empty, bed.Users.Ed25519
+		app, empty, ed := bed.Users.App, bed.Users.Empty, otherPlugin()
 		c.query("SET @a = 1")
 		c.prepare("SELECT 1")
 		c.changeUser(empty.Name, "", bed.Database)
@@ -122,9 +122,13 @@ var changeUserCases = []corpusCase{
 		c.query("SELECT CURRENT_USER(), DATABASE()")
 		c.query("SELECT 1; SELECT 2")
 	}},
-	{name: "change user with a wrong password keeps the session", only: []string{"plain", "mariadb"}, run: func(c *rawConn) {
-		app, ed := bed.Users.App, bed.Users.Ed25519
+	{name: "change user with a wrong password", only: []string{"plain", "mariadb"}, run: func(c *rawConn) {
+		app, ed := bed.Users.App, otherPlugin()
 		c.query("SET @a = 1")
+		if bed.mysql() { // it closes
+			c.changeUser(app.Name, "wrong", corpusDB)
+			c.expectClose()
+		}
 		c.changeUser(app.Name, "wrong", corpusDB)
 		c.query("SELECT CURRENT_USER(), DATABASE(), @a")
 		c.changeUser(ed.Name, "wrong", bed.Database)
@@ -134,8 +138,19 @@ var changeUserCases = []corpusCase{
 		c.tr.note("> CHANGE_USER without its end")
 		c.write(c.command(comChangeUser, []byte("app")))
 		c.packet()
+		if bed.mysql() { // it closes
+			c.expectClose()
+		}
 		c.one(comPing)
 	}},
+}
+
+// otherPlugin is an account with another plugin than the app user's.
+func otherPlugin() user {
+	if bed.mysql() {
+		return bed.Users.SHA256
+	}
+	return bed.Users.Ed25519
 }
 
 // changeUser sends COM_CHANGE_USER and goes through its dialogue. The first

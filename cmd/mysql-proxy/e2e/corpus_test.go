@@ -21,6 +21,8 @@ type corpusCase struct {
 	name string
 	only []string // variants it runs with; nil: all
 	run  func(c *rawConn)
+
+	mariadb bool // it is about what only MariaDB has
 }
 
 // variants are the sets of capabilities that change what a response looks like.
@@ -36,18 +38,25 @@ var variants = []struct {
 }
 
 func TestSameBytesDirectlyAndThroughTheProxy(t *testing.T) {
-	p := startProxy(t, []string{bed.Primary.Addr})
-	for _, cases := range [][]corpusCase{textCases, commandCases, changeUserCases, pipelineCases} {
-		for _, cc := range cases {
-			t.Run(cc.name, func(t *testing.T) {
-				for _, v := range variants {
-					if cc.only == nil || slices.Contains(cc.only, v.name) {
+	onEveryFlavour(t, func(t *testing.T) {
+		p := startProxy(t, []string{bed.Primary.Addr})
+		openSession(t, bed.Primary.Addr).nc.Close() // from here on the account is in the server's cache
+		for _, cases := range [][]corpusCase{textCases, commandCases, changeUserCases, pipelineCases} {
+			for _, cc := range cases {
+				if cc.mariadb && bed.mysql() {
+					continue
+				}
+				t.Run(cc.name, func(t *testing.T) {
+					for _, v := range variants {
+						if bed.mysql() && strings.HasPrefix(v.name, "mariadb") || cc.only != nil && !slices.Contains(cc.only, v.name) {
+							continue
+						}
 						t.Run(v.name, func(t *testing.T) { compare(t, p.addr, cc, v.caps, v.ext) })
 					}
-				}
-			})
+				})
+			}
 		}
-	}
+	})
 }
 
 // compare runs a case on both ways and fails at the first difference.
@@ -61,7 +70,7 @@ func compare(t *testing.T, addr string, cc corpusCase, caps, ext uint32) {
 	}
 	direct := run(bed.Primary.Addr)
 	if i := slices.IndexFunc(direct.lines, badEnd); i >= 0 {
-		t.Fatalf("the direct run is not as the case means it: %s", direct.lines[i])
+		t.Fatalf("the direct run is not as the case means it: %s, after\n%s", direct.lines[i], clip(strings.Join(direct.lines[max(0, i-5):i], "\n")))
 	}
 	if os.Getenv("E2E_TRACE") == "1" {
 		t.Logf("direct:\n%s", strings.Join(direct.lines, "\n"))
@@ -84,7 +93,8 @@ func badEnd(line string) bool {
 // freshDB makes the corpus's database anew.
 func freshDB(t *testing.T) {
 	t.Helper()
-	for _, q := range []string{"DROP DATABASE IF EXISTS " + corpusDB, "CREATE DATABASE " + corpusDB + " CHARACTER SET utf8mb4"} {
+	statements := []string{"DROP DATABASE IF EXISTS " + corpusDB, "CREATE DATABASE " + corpusDB + " CHARACTER SET utf8mb4"}
+	for _, q := range append(statements, sequences(corpusDB, 2, 3, 9, 10, 300, 2000, 3000)...) {
 		if _, err := adminDB(t).Exec(q); err != nil {
 			t.Fatalf("%s: %v", q, err)
 		}
@@ -171,7 +181,7 @@ var pipelineCases = []corpusCase{
 		for range 20 {
 			n := rng.Intn(200000)
 			c.tr.note("> a request of %d bytes in pieces", n)
-			c.writeCut(c.command(comQuery, []byte("SELECT MD5('"+strings.Repeat("x", n)+"')")), rng, 30000)
+			c.writeCut(c.command(comQuery, []byte("SELECT CRC32('"+strings.Repeat("x", n)+"')")), rng, 30000)
 			c.result(false)
 		}
 	}},
