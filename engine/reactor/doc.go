@@ -15,6 +15,7 @@
 //	tls.go      TLS on the loop: records in, records out
 //	handshake.go  its handshake, on a goroutine
 //	codec.go    the handler's own translation above that, such as compression
+//	later.go    what is put off until the others have had their turn
 //	wheel.go    timers, 100 ms fine
 //	socket.go   the system calls
 //	addr.go, resolve.go   addresses
