@@ -11,7 +11,9 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-func TestFailover(t *testing.T) {
+func TestFailover(t *testing.T) { onEveryFlavour(t, testFailover) }
+
+func testFailover(t *testing.T) {
 	a, b := bed.Replicas[0], bed.Replicas[1] // stand for two primaries
 	p := start(t, setup{script: "failover.lua", backends: []string{a.Addr, b.Addr}})
 	for range 4 {
@@ -41,7 +43,9 @@ func TestFailover(t *testing.T) {
 	})
 }
 
-func TestBalanceByLag(t *testing.T) {
+func TestBalanceByLag(t *testing.T) { onEveryFlavour(t, testBalanceByLag) }
+
+func testBalanceByLag(t *testing.T) {
 	p := start(t, setup{script: "ro-balance.lua", change: []string{"check_interval = 2", "check_interval = 0"},
 		backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs()})
 	s, other := connect(t, p.addr, bed.Users.App, "test"), connect(t, p.addr, bed.Users.App, "test")
@@ -74,8 +78,8 @@ func TestBalanceByLag(t *testing.T) {
 
 	// One that does not replicate any more is left by new clients.
 	root := connectRoot(t, bed.Replicas[0])
-	root.exec("STOP SLAVE")
-	defer root.exec("START SLAVE")
+	root.exec("STOP REPLICA")
+	defer root.exec("START REPLICA")
 	eventually(t, 20*time.Second, "it is known that a replica has stopped", func() bool {
 		ask()
 		rows, err := s.all("SELECT * FROM balance.replicas")
@@ -93,11 +97,15 @@ func TestBalanceByLag(t *testing.T) {
 
 // The one that stopped is tried again only after a while, which is long here.
 func TestBalancePassesOverAStoppedReplica(t *testing.T) {
+	onEveryFlavour(t, testBalancePassesOverAStoppedReplica)
+}
+
+func testBalancePassesOverAStoppedReplica(t *testing.T) {
 	p := start(t, setup{script: "ro-balance.lua", change: []string{"check_interval = 2", "check_interval = 3600"},
 		backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs()})
 	root := connectRoot(t, bed.Replicas[1])
-	root.exec("STOP SLAVE")
-	defer root.exec("START SLAVE")
+	root.exec("STOP REPLICA")
+	defer root.exec("START REPLICA")
 	for range 2 { // each replica is asked once
 		s := connect(t, p.addr, bed.Users.App, "test")
 		s.value("SELECT 1")
@@ -112,7 +120,9 @@ func TestBalancePassesOverAStoppedReplica(t *testing.T) {
 	}
 }
 
-func TestQueryLog(t *testing.T) {
+func TestQueryLog(t *testing.T) { onEveryFlavour(t, testQueryLog) }
+
+func testQueryLog(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "query.log")
 	p := one(t, "query-log.lua", "QUERY_LOG="+file)
 	s := connect(t, p.addr, bed.Users.App, "test")
@@ -209,7 +219,9 @@ func flat(rows [][]string) string {
 	return strings.Join(lines, "; ")
 }
 
-func TestAudit(t *testing.T) {
+func TestAudit(t *testing.T) { onEveryFlavour(t, testAudit) }
+
+func testAudit(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "audit.log")
 	p := one(t, "audit.lua", "AUDIT_LOG="+file)
 	if _, err := tryConnect(t, p.addr, user{"app", "wrong-password"}, "test"); err == nil {
@@ -270,7 +282,9 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-func TestRewrite(t *testing.T) {
+func TestRewrite(t *testing.T) { onEveryFlavour(t, testRewrite) }
+
+func testRewrite(t *testing.T) {
 	p := one(t, "rewrite.lua")
 	s := connect(t, p.addr, bed.Users.App, "test")
 	for _, tc := range []struct{ query, want string }{

@@ -32,7 +32,9 @@ func (p *proxy) settled(t *testing.T, n int) {
 	})
 }
 
-func TestCommands(t *testing.T) {
+func TestCommands(t *testing.T) { onEveryFlavour(t, testCommands) }
+
+func testCommands(t *testing.T) {
 	p := rawSplit(t, bed.Users.App)
 	replica := func(c *rawConn) bool { return onReplica(c.value(whoAnswers)) }
 	ok := func(t *testing.T, c *rawConn, code packet.Command, arg string) {
@@ -185,7 +187,9 @@ func TestCommands(t *testing.T) {
 }
 
 // A client that vanishes leaves nothing that the next one sees.
-func TestClientsThatVanish(t *testing.T) {
+func TestClientsThatVanish(t *testing.T) { onEveryFlavour(t, testClientsThatVanish) }
+
+func testClientsThatVanish(t *testing.T) {
 	p := rawSplit(t, bed.Users.App)
 	for _, leave := range []string{"BEGIN; INSERT", "SET @x = 1", "CREATE TEMPORARY TABLE", "SLEEP", "LOCK TABLES", "a half command", "a result that is not read"} {
 		c := dialRaw(t, p.addr, bed.Users.App, "test")
@@ -218,7 +222,7 @@ func TestClientsThatVanish(t *testing.T) {
 		p.settled(t, 0)
 		n := dialRaw(t, p.addr, bed.Users.App, "test")
 		for query, want := range map[string]string{
-			"SELECT COUNT(*) FROM fixed": "100", "/* route=primary */ SELECT COUNT(*) FROM own WHERE client = 8310": "0", "SELECT @@in_transaction": "0", "SELECT @x": "NULL",
+			"SELECT COUNT(*) FROM fixed": "100", "/* route=primary */ SELECT COUNT(*) FROM own WHERE client = 8310": "0", inTransaction: "0", "SELECT @x": "NULL",
 		} {
 			if got := n.value(query); got != want {
 				t.Errorf("behind %s: %s: %s, want %s", leave, query, got, want)

@@ -13,7 +13,9 @@ import (
 // Each row sets some state, reads something that any server could answer, and
 // asks for the state: it must be as on a direct connection. While the state is
 // on the connection the read in between must run on the primary.
-func TestStateIsKept(t *testing.T) {
+func TestStateIsKept(t *testing.T) { onEveryMariaDB(t, testStateIsKept) }
+
+func testStateIsKept(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		set    []string
@@ -128,20 +130,24 @@ func asText(t *testing.T, s *session, query string) string {
 
 // What the statement before left is asked for after a replica has answered it.
 func TestDiagnosticsOfAReadOnAReplica(t *testing.T) {
+	onEveryMariaDB(t, testDiagnosticsOfAReadOnAReplica)
+}
+
+func testDiagnosticsOfAReadOnAReplica(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	for _, tc := range []struct{ read, ask string }{
 		{"SELECT id FROM fixed WHERE id <= 17", "SELECT FOUND_ROWS()"},
 		{"SELECT id FROM fixed WHERE id <= 17", "SELECT ROW_COUNT()"},
-		{"SELECT CAST('12x' AS INT)", "SHOW WARNINGS"},
-		{"SELECT CAST('12x' AS INT)", "SHOW COUNT(*) WARNINGS"},
-		{"SELECT CAST('12x' AS INT)", "SELECT @@warning_count"},
+		{"SELECT CAST('12x' AS SIGNED)", "SHOW WARNINGS"},
+		{"SELECT CAST('12x' AS SIGNED)", "SHOW COUNT(*) WARNINGS"},
+		{"SELECT CAST('12x' AS SIGNED)", "SELECT @@warning_count"},
 		{"SELECT no_such_column FROM fixed", "SHOW ERRORS"},
 	} {
 		var got [2]string
 		for i, addr := range []string{bed.Primary.Addr, p.addr} {
 			s := connect(t, addr, bed.Users.App, "test")
-			s.exec("DO CAST('other' AS INT)", "UPDATE own SET v = 1 WHERE 0")
+			s.exec("DO CAST('other' AS SIGNED)", "UPDATE own SET v = 1 WHERE 0")
 			_, _ = s.all(tc.read) // one of them is an error
 			got[i] = asText(t, s, tc.ask)
 			s.close()
@@ -152,14 +158,16 @@ func TestDiagnosticsOfAReadOnAReplica(t *testing.T) {
 	}
 }
 
-func TestGetDiagnosticsAfterARead(t *testing.T) {
+func TestGetDiagnosticsAfterARead(t *testing.T) { onEveryMariaDB(t, testGetDiagnosticsAfterARead) }
+
+func testGetDiagnosticsAfterARead(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	var got [2]string
 	for i, addr := range []string{bed.Primary.Addr, p.addr} {
 		s := connect(t, addr, bed.Users.App, "test")
 		s.exec("UPDATE own SET v = 1 WHERE 0")
-		s.value("SELECT CAST('12x' AS INT)")
+		s.value("SELECT CAST('12x' AS SIGNED)")
 		s.exec("GET DIAGNOSTICS CONDITION 1 @text = MESSAGE_TEXT")
 		got[i] = s.value("SELECT @text")
 	}
@@ -169,7 +177,9 @@ func TestGetDiagnosticsAfterARead(t *testing.T) {
 }
 
 // A binary prepared statement lives until it is closed.
-func TestPreparedStatements(t *testing.T) {
+func TestPreparedStatements(t *testing.T) { onEveryMariaDB(t, testPreparedStatements) }
+
+func testPreparedStatements(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	s := connect(t, p.addr, bed.Users.App, "test")
@@ -230,7 +240,9 @@ func TestPreparedStatements(t *testing.T) {
 	}
 }
 
-func TestLoadDataLocal(t *testing.T) {
+func TestLoadDataLocal(t *testing.T) { onEveryMariaDB(t, testLoadDataLocal) }
+
+func testLoadDataLocal(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	s := connect(t, p.addr, bed.Users.App, "test")
@@ -257,7 +269,9 @@ func TestLoadDataLocal(t *testing.T) {
 }
 
 // Errors are those of a direct connection, and the session goes on.
-func TestErrors(t *testing.T) {
+func TestErrors(t *testing.T) { onEveryMariaDB(t, testErrors) }
+
+func testErrors(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	d := connect(t, bed.Primary.Addr, bed.Users.App, "test")

@@ -13,7 +13,9 @@ const whoAnswers = "SELECT @@server_id"
 // onReplica tells whether a replica has answered, by its server_id.
 func onReplica(id string) bool { return id == "2" || id == "3" }
 
-func TestWhereStatementsRun(t *testing.T) {
+func TestWhereStatementsRun(t *testing.T) { onEveryMariaDB(t, testWhereStatementsRun) }
+
+func testWhereStatementsRun(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	for _, tc := range []struct {
@@ -76,7 +78,9 @@ func TestWhereStatementsRun(t *testing.T) {
 }
 
 // What does not tell by itself where it ran is counted by the servers.
-func TestWhereOtherReadsRun(t *testing.T) {
+func TestWhereOtherReadsRun(t *testing.T) { onEveryMariaDB(t, testWhereOtherReadsRun) }
+
+func testWhereOtherReadsRun(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	count := func(s server, name string) string {
@@ -112,7 +116,9 @@ func TestWhereOtherReadsRun(t *testing.T) {
 	}
 }
 
-func TestReadsWithoutReplicas(t *testing.T) {
+func TestReadsWithoutReplicas(t *testing.T) { onEveryMariaDB(t, testReadsWithoutReplicas) }
+
+func testReadsWithoutReplicas(t *testing.T) {
 	p := split(t)
 	s := connect(t, p.addr, bed.Users.App, "test")
 	if got := s.value(whoAnswers); got != "1" {
@@ -128,7 +134,9 @@ func TestReadsWithoutReplicas(t *testing.T) {
 	}
 }
 
-func TestReadsAreSpread(t *testing.T) {
+func TestReadsAreSpread(t *testing.T) { onEveryMariaDB(t, testReadsAreSpread) }
+
+func testReadsAreSpread(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	s := connect(t, p.addr, bed.Users.App, "test")
@@ -141,7 +149,9 @@ func TestReadsAreSpread(t *testing.T) {
 	}
 }
 
-func TestReadsAfterAWriteSeeIt(t *testing.T) {
+func TestReadsAfterAWriteSeeIt(t *testing.T) { onEveryMariaDB(t, testReadsAfterAWriteSeeIt) }
+
+func testReadsAfterAWriteSeeIt(t *testing.T) {
 	p := start(t, setup{script: "rw-splitting.lua", change: []string{"primary_after_write = 2", "primary_after_write = 3600"},
 		backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs(), args: []string{"--event-threads=1"}})
 	p.warm(t, bed.Users.App, "test")
@@ -156,7 +166,9 @@ func TestReadsAfterAWriteSeeIt(t *testing.T) {
 }
 
 // A server that does not escape by backslashes ends strings elsewhere.
-func TestWithoutBackslashEscapes(t *testing.T) {
+func TestWithoutBackslashEscapes(t *testing.T) { onEveryMariaDB(t, testWithoutBackslashEscapes) }
+
+func testWithoutBackslashEscapes(t *testing.T) {
 	var before string
 	for i, r := range append([]server{bed.Primary}, bed.Replicas...) {
 		d := connect(t, r.Addr, bed.Users.App, "")
@@ -184,7 +196,9 @@ func TestWithoutBackslashEscapes(t *testing.T) {
 
 // A pool of clients that stay has connections with replicas, too, once a first
 // one has come and gone.
-func TestClientsThatStay(t *testing.T) {
+func TestClientsThatStay(t *testing.T) { onEveryMariaDB(t, testClientsThatStay) }
+
+func testClientsThatStay(t *testing.T) {
 	p := split(t)
 	for range 2 {
 		first := connect(t, p.addr, bed.Users.App, "test")
@@ -251,6 +265,10 @@ func TestHealthChecksDoNoHarm(t *testing.T) {
 // A session whose connection with the primary dies while it reads on a replica
 // goes on with another one, which takes on what the session had.
 func TestAKilledConnectionDuringARead(t *testing.T) {
+	onEveryMariaDB(t, testAKilledConnectionDuringARead)
+}
+
+func testAKilledConnectionDuringARead(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	s, kept := connect(t, p.addr, bed.Users.App, "test"), connect(t, p.addr, bed.Users.App, "test")
@@ -301,6 +319,10 @@ func TestAKilledConnectionDuringARead(t *testing.T) {
 }
 
 func TestAKilledReplicaDoesNotHurtReads(t *testing.T) {
+	onEveryMariaDB(t, testAKilledReplicaDoesNotHurtReads)
+}
+
+func testAKilledReplicaDoesNotHurtReads(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	s := connect(t, p.addr, bed.Users.App, "test")

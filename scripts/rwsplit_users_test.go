@@ -11,7 +11,9 @@ import (
 
 // Two users come and go; each finds the state of a new connection, whatever the
 // one before has left.
-func TestUsersDoNotSeeEachOther(t *testing.T) {
+func TestUsersDoNotSeeEachOther(t *testing.T) { onEveryMariaDB(t, testUsersDoNotSeeEachOther) }
+
+func testUsersDoNotSeeEachOther(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	p.warm(t, bed.Users.Empty, "test")
@@ -57,7 +59,9 @@ func TestUsersDoNotSeeEachOther(t *testing.T) {
 }
 
 // Connections are used again: otherwise the test above shows nothing.
-func TestConnectionsAreUsedAgain(t *testing.T) {
+func TestConnectionsAreUsedAgain(t *testing.T) { onEveryMariaDB(t, testConnectionsAreUsedAgain) }
+
+func testConnectionsAreUsedAgain(t *testing.T) {
 	p := split(t)
 	p.warm(t, bed.Users.App, "test")
 	p.warm(t, bed.Users.Empty, "test")
@@ -82,6 +86,10 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 // A user for whom there is nothing idle when its login goes to a replica is not
 // turned away: the proxy opens a connection with the primary besides.
 func TestANewUserWhileReplicasAreWarmed(t *testing.T) {
+	onEveryFlavour(t, testANewUserWhileReplicasAreWarmed)
+}
+
+func testANewUserWhileReplicasAreWarmed(t *testing.T) {
 	p := split(t)
 	s := connect(t, p.addr, bed.Users.App, "test")
 	s.close()
@@ -103,7 +111,9 @@ func TestANewUserWhileReplicasAreWarmed(t *testing.T) {
 // Sixteen clients at once, with mixed work, each with a model of what it must
 // see. Reads of what a client has just written go to the primary by a hint or a
 // transaction: replicas lag.
-func TestManyClients(t *testing.T) {
+func TestManyClients(t *testing.T) { onEveryMariaDB(t, testManyClients) }
+
+func testManyClients(t *testing.T) {
 	for base, threads := range map[int]string{100: "--event-threads=1", 200: "--event-threads=2"} {
 		t.Run(threads, func(t *testing.T) {
 			p := start(t, setup{script: "rw-splitting.lua", change: []string{"primary_after_write = 2", "primary_after_write = 0"},

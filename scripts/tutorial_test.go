@@ -64,16 +64,18 @@ func TestTutorialRewrite(t *testing.T) {
 	}
 }
 
-func TestTutorialInject(t *testing.T) {
+func TestTutorialInject(t *testing.T) { onEveryFlavour(t, testTutorialInject) }
+
+func testTutorialInject(t *testing.T) {
 	p := one(t, "tutorial-4-inject.lua")
 	s := connect(t, p.addr, bed.Users.App, "test")
-	if got := s.value("SELECT CAST('12x' AS INT)"); got != "12" {
+	if got := s.value("SELECT CAST('12x' AS SIGNED)"); got != "12" {
 		t.Errorf("got %s, want 12", got)
 	}
 	if got := s.value("SELECT 3"); got != "3" {
 		t.Errorf("got %s, want 3", got)
 	}
-	p.said(t, "ms, 1 warnings: SELECT CAST('12x' AS INT)\n")
+	p.said(t, "ms, 1 warnings: SELECT CAST('12x' AS SIGNED)\n")
 	p.said(t, "  Warning 1292: ")
 	p.said(t, "ms, 0 warnings: SELECT 3\n")
 }
@@ -97,7 +99,9 @@ func TestTutorialResults(t *testing.T) {
 	}
 }
 
-func TestTutorialPool(t *testing.T) {
+func TestTutorialPool(t *testing.T) { onEveryFlavour(t, testTutorialPool) }
+
+func testTutorialPool(t *testing.T) {
 	p := start(t, setup{script: "tutorial-6-pool.lua", backends: []string{bed.Primary.Addr}, args: []string{"--event-threads=1"}})
 	ids := map[string]bool{}
 	for range 5 {
