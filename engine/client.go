@@ -91,7 +91,7 @@ type client struct {
 	since   time.Duration      // on the loop's clock
 	active  time.Duration      // when bytes came last, from either side
 
-	commands, in, out uint64 // packets that are commands; bytes from and to the client
+	commands, in, out uint64      // packets that are commands; bytes from and to the client
 	doom              CloseReason // why it ends when its login packet has come and an ERR can be heard
 	reason            CloseReason
 	last              clientState // the state in which it ended

@@ -21,13 +21,18 @@
 //	backend.go   Backend: a configured server, its state, which one is taken
 //	client.go    client: the session with a client
 //	server.go    server: the session with a backend
+//	login.go     the login of both, up to the command phase
+//	auth.go      auth: its dialogue, translated where one side is TLS and one is not
+//	changeuser.go the same for a COM_CHANGE_USER
+//	tls.go       which side speaks TLS; the reactor does
+//	compress.go  which side compresses, and the sequence ids there
 //	exchange.go  exchange: a command and the response that is expected
 //	reason.go    CloseReason: why a session ends, and what its client is told
 //
 // With a script (engine/hook is the treaty with who runs it):
 //
 //	script.go    scripted: what such a session has beside, and choosing a backend
-//	login.go     its login: fresh, pooled, or a second time for another backend
+//	enroll.go    its login: fresh, pooled, or a second time for another backend
 //	request.go   its commands, one at a time to the script
 //	inject.go    who answers them: the server, the script, queries of its queue
 //	result.go    whose the responses are, and what the script makes of them
@@ -38,10 +43,12 @@
 // A client session and its server session live on one loop, and only that
 // loop's goroutine touches them. What loops share is Backend, by atomics.
 //
-// Identity: the login dialogue passes through between the client and the server
-// that was chosen for it, whatever plugin they use, so the proxy owns no
-// secret. The greeting that the client sees is the server's own, less what the
-// proxy cannot pass (maskedCapabilities).
+// Identity: the login dialogue passes between the client and the server that was
+// chosen for it, whatever plugin they use, and only the server says yes or no.
+// The greeting that the client sees is the server's own, less what the proxy
+// cannot pass (maskedCapabilities), with what the proxy itself offers: TLS and
+// compression are between it and either side. A password is read only where one
+// side may send it as it is and the other may not, and is gone with the login.
 //
 // A pooled server session has been let in by a server for one user. It is lent
 // to another client session of that user only once a server has let that one in

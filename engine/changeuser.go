@@ -1,0 +1,123 @@
+package engine
+
+import "mysqlproxy/packet"
+
+// This file is COM_CHANGE_USER where only one side of the session is safe, so
+// that its dialogue has to be translated (auth.go). Elsewhere its packets pass
+// like those of any command.
+
+// translated prepares for the dialogue of a COM_CHANGE_USER whose two sides are
+// not equally safe, and returns the payload for the server: a password that is
+// in it is left out, for servers ask for it by an AuthSwitch in any case.
+func (c *client) translated(payload []byte) ([]byte, error) {
+	s := c.server
+	u, err := packet.ParseChangeUser(payload, s.caps)
+	if err != nil {
+		return nil, err
+	}
+	c.auth = &auth{clientSafe: c.safe(), serverSafe: s.safe(), client: c.req.Seq()}
+	c.auth.begin(u.Plugin, nil)
+	if !sendsPassword(c.auth.plugin) {
+		return payload, nil
+	}
+	u.AuthResponse = nil
+	return u.Append(nil, s.caps), nil
+}
+
+// changeUser takes a COM_CHANGE_USER that has to be translated. p begins with
+// it; none of it is used if it is not whole, or not its turn.
+func (c *client) changeUser(p []byte, q packet.Request) (used int) {
+	s := c.server
+	if packet.Packet(p).PayloadLen() > maxLogin {
+		c.end(ReasonClientProtocol, nil)
+		return len(p)
+	}
+	pkt, _, ok := packet.Next(p)
+	if !ok {
+		return 0
+	}
+	if !s.queue.empty() {
+		c.hold()
+		return 0
+	}
+	c.opened(pkt)
+	payload, err := c.translated(pkt.Payload())
+	if err != nil {
+		c.end(ReasonClientProtocol, err)
+		return len(p)
+	}
+	c.commands++
+	s.expect(exchange{q, pkt.Seq()})
+	s.command(packet.AppendPacket(nil, 0, payload))
+	return len(pkt)
+}
+
+// changeUserSays takes a packet of that dialogue, which p begins with.
+func (c *client) changeUserSays(p []byte) (used int) {
+	if packet.Packet(p).PayloadLen() > maxLogin {
+		c.end(ReasonClientProtocol, nil)
+		return len(p)
+	}
+	pkt, _, ok := packet.Next(p)
+	switch {
+	case !ok:
+		return 0
+	case c.auth.busy, pkt.Seq() == 0 && c.auth.client != 255:
+		c.hold()
+		return 0
+	}
+	c.opened(pkt)
+	c.says(pkt)
+	return len(pkt)
+}
+
+// changeUserData takes the server's part of that dialogue.
+func (s *server) changeUserData(p []byte) (used int) {
+	c := s.client
+	for c.auth != nil {
+		b := p[used:]
+		if len(b) < packet.HeaderLen {
+			return used
+		}
+		if packet.Packet(b).PayloadLen() > maxLogin {
+			c.end(ReasonServerProtocol, nil)
+			return len(p)
+		}
+		pkt, _, ok := packet.Next(b)
+		if !ok {
+			return used
+		}
+		used += len(pkt)
+		_, step := s.resp.Feed(pkt)
+		c.auth.server = pkt.Seq()
+		to, out := toClient, pkt.Payload()
+		var err error
+		switch step {
+		case packet.More:
+			to, out, err = c.auth.fromServer(out)
+		case packet.Malformed, packet.ClientTurn:
+			err = packet.ErrMalformed
+		case packet.Done:
+		}
+		if err != nil {
+			c.end(ReasonServerProtocol, err)
+			return len(p)
+		}
+		c.carry(to, out)
+		if step == packet.Done {
+			c.auth = nil
+			if c.sx != nil {
+				c.sx.cmd.answered = true
+				c.sx.done(s)
+			} else {
+				s.done()
+				c.release()
+			}
+		}
+	}
+	if used < len(p) && c.state < clientClosing {
+		s.conn.Pause() // what came behind is delivered again
+		s.conn.Resume()
+	}
+	return used
+}
