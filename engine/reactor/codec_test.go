@@ -185,3 +185,41 @@ func TestFaultsOfCodecsAndHandlers(t *testing.T) {
 		})
 	}
 }
+
+func TestNothingIsReadBeforeWhatWasReadIsDelivered(t *testing.T) {
+	// 600 KB mean 120 MB, which take many turns: what waits for the codec is one
+	// read at most. When the connection is closed all of it is given back.
+	const runs, each = 120_000, 1000
+	l := start(t)
+	got, most := 0, 0
+	r := &recorder{quiet: true, data: func(c *Conn, p []byte) int {
+		if got += len(p); got >= runs*each/2 {
+			c.Pause()
+		}
+		return len(p)
+	}}
+	c, peer := l.pair("unix", r)
+	l.do(func() {
+		c.SetCodec(&frameCodec{})
+		l.after = func() { most = max(most, c.up.raw.len()) }
+	})
+	var stream []byte
+	for range runs {
+		stream = appendRun(stream, 'x', each)
+	}
+	go peer.Write(stream) // fails when c is closed
+	eventually(t, "paused", func() bool { return on(l, func() bool { return c.paused != 0 }) })
+	l.do(func() {
+		if most == 0 || most > layeredFull {
+			t.Errorf("up to %d bytes waited for the codec, want at most %d", most, layeredFull)
+		}
+		if c.up.raw.len() == 0 {
+			t.Error("nothing waits: the rest shows nothing")
+		}
+		c.Close(nil)
+	})
+	r.awaitClosed(t)
+	if n := on(l, func() int { return c.up.raw.len() }); n != 0 {
+		t.Errorf("a closed connection holds %d bytes", n)
+	}
+}
