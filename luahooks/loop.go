@@ -214,7 +214,7 @@ frames:
 				fn.Upvalues[inst.b()].SetValue(regs[a])
 				continue
 			case lua.OP_SETTABLE:
-				if t, ok := regs[a].(*lua.LTable); ok && t.Metatable == lua.LNil {
+				if t, ok := regs[a].(*lua.LTable); ok && t.Metatable == lua.LNil && t != l.G.Global {
 					if putElement(t, rk(regs, constants, inst.b()), rk(regs, constants, inst.c())) {
 						continue
 					}
@@ -310,6 +310,10 @@ frames:
 					reg.top = top
 				}
 				continue
+			}
+			switch inst.op() {
+			case lua.OP_SETGLOBAL, lua.OP_SETTABLE, lua.OP_SETTABLEKS:
+				v.std.assigned++
 			}
 			cf.pc = pc
 			if jumpTable[inst.op()](l, uint32(inst), base) == 1 {

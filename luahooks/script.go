@@ -44,6 +44,8 @@ type script struct {
 	// from while a hook of this session runs; inherit makes it so.
 	env, private, inherit *lua.LTable
 
+	functions [len(names)]*lua.LFunction // the hooks, as long as globals is seen
+	seen      globals
 	// lacks is the shape of env without a proxy of its own.
 	lacks shape
 
@@ -136,8 +138,23 @@ func (s *script) usable() bool {
 
 // function is the hook's function, nil if there is none now.
 func (s *script) function(h hook.Set) *lua.LFunction {
+	if s.vm.globals(s) == s.seen {
+		return s.functions[bits.TrailingZeros8(uint8(h))]
+	}
 	fn, _ := s.lookUp(nameOf(h)).(*lua.LFunction)
 	return fn
+}
+
+// globals changes when a global of the script may have changed: there is a new one,
+// or something was assigned that may be one. What assigns without our loop (rawset,
+// a coroutine) says so by itself.
+type globals struct {
+	env, global shape
+	assigned    uint64
+}
+
+func (v *vm) globals(s *script) globals {
+	return globals{v.shapeOf(s.env), v.shapeOf(v.l.G.Global), v.std.assigned}
 }
 
 func (s *script) lookUp(name string) lua.LValue {
@@ -150,10 +167,12 @@ func (s *script) lookUp(name string) lua.LValue {
 // refresh finds out which hooks there are.
 func (s *script) refresh(tell bool) {
 	var found hook.Set
+	s.seen, s.functions = s.vm.globals(s), [len(names)]*lua.LFunction{}
 	for i, name := range names {
 		switch value := s.lookUp(name).(type) {
 		case *lua.LFunction:
 			found |= 1 << i
+			s.functions[i] = value
 		case *lua.LNilType:
 		default:
 			if tell {
@@ -175,7 +194,7 @@ func (s *script) call(h hook.Set, nargs int) (ret lua.LValue, ok bool) {
 		ret, ok = l.Get(-1), true
 		l.SetTop(0)
 	}
-	if s.version.restless {
+	if s.version.restless && s.vm.globals(s) != s.seen {
 		s.refresh(false)
 	}
 	return ret, ok

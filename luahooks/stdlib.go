@@ -85,7 +85,8 @@ type stdlib struct {
 	shortcuts []shortcut
 	shorten   func(module string, value lua.LValue)
 
-	compacted int // tables by compactTables
+	compacted int    // tables by compactTables
+	assigned  uint64 // counts what may have been an assignment to a global
 	words     wordCache
 
 	strings *lua.LTable // the library, which is where methods of strings are

@@ -28,17 +28,20 @@ func (s *stdlib) openBase(l *lua.LState) {
 		"print":          s.basePrint,
 		"rawequal":       baseRawEqual,
 		"rawget":         baseRawGet,
-		"rawset":         baseRawSet,
-		"select":         baseSelect,
-		"setfenv":        baseSetFEnv,
-		"setmetatable":   baseSetMetatable,
-		"tonumber":       baseToNumber,
-		"tostring":       baseToString,
-		"type":           baseType,
-		"unpack":         baseUnpack,
-		"xpcall":         baseXPCall,
-		"module":         baseModule,
-		"require":        baseRequire,
+		"rawset": func(l *lua.LState) int {
+			s.assigned++
+			return baseRawSet(l)
+		},
+		"select":       baseSelect,
+		"setfenv":      baseSetFEnv,
+		"setmetatable": baseSetMetatable,
+		"tonumber":     baseToNumber,
+		"tostring":     baseToString,
+		"type":         baseType,
+		"unpack":       baseUnpack,
+		"xpcall":       baseXPCall,
+		"module":       baseModule,
+		"require":      baseRequire,
 	}
 	for _, name := range sortedKeys(funcs) {
 		g.RawSetString(name, l.NewFunction(funcs[name]))

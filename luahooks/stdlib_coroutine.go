@@ -45,6 +45,7 @@ func (s *stdlib) openCoroutine(l *lua.LState) {
 	// resumeThread resumes the thread that is argument 1, and leaves the answer of
 	// coroutine.resume on the stack.
 	resumeThread := func(l *lua.LState, th *lua.LState) int {
+		s.assigned++
 		if status := statusOf(l, th); status != "suspended" {
 			l.Push(lua.LFalse)
 			l.Push(lua.LString("cannot resume " + map[bool]string{true: "dead", false: status}[status == "dead"] + " coroutine"))
