@@ -15,6 +15,7 @@ type state int
 const (
 	stateClosed     state = iota
 	stateConnecting       // connect(2) begun
+	stateTLS              // in the TLS handshake
 	stateGreeting         // the greeting is due
 	stateAuth             // the verdict is due
 	statePreparing        // the answer to COM_STMT_PREPARE is due
@@ -35,6 +36,10 @@ type conn struct {
 	want  expect
 	begun time.Duration // when the request was sent, or connect(2) called
 	read  int64         // bytes, of a slow reader
+	sec   *secure       // nil without TLS
+	login []byte        // to be sent when the handshake is over
+	zip   *unpacker     // nil without compression in force
+	scan  scanner       // the answer to -query
 }
 
 func (r *runner) dial(c *conn) {
@@ -64,7 +69,7 @@ func (r *runner) dial(c *conn) {
 // close frees the descriptor and takes the slot out of the counts.
 func (c *conn) close() {
 	switch c.state {
-	case stateConnecting, stateGreeting, stateAuth, statePreparing:
+	case stateConnecting, stateTLS, stateGreeting, stateAuth, statePreparing:
 		c.r.login--
 		c.r.busy--
 	case stateBusy:
@@ -75,6 +80,9 @@ func (c *conn) close() {
 		c.r.ready--
 	}
 	c.state = stateClosed
+	if c.sec != nil {
+		c.sec.stop()
+	}
 	c.r.conns[c.fd] = nil
 	unix.Close(c.fd)
 }
@@ -87,7 +95,11 @@ func (c *conn) event() {
 			return
 		}
 		c.state = stateGreeting
-		if err := r.poll.Mod(c.fd, unix.EPOLLIN); err != nil {
+		err := r.poll.Mod(c.fd, unix.EPOLLIN)
+		if err == nil && r.tls == tlsRaw {
+			err = c.startTLS()
+		}
+		if err != nil {
 			r.fail(c, err)
 		}
 		return
@@ -120,13 +132,33 @@ func (c *conn) receive(limit int) {
 	if r.phase == phaseMeasure {
 		r.report.Bytes += int64(n)
 	}
+	if c.sec == nil {
+		c.arrived(r.buf[:n])
+		return
+	}
+	if err := c.decrypt(r.buf[:n]); err != nil {
+		r.fail(c, err)
+	}
+}
+
+// arrived takes what was received, less TLS.
+func (c *conn) arrived(b []byte) {
+	if c.zip == nil {
+		c.take(b)
+	} else if err := c.zip.unpack(b, c); err != nil {
+		c.r.fail(c, err)
+	}
+}
+
+// take takes bytes of packets.
+func (c *conn) take(b []byte) {
 	switch c.state {
 	case stateBusy:
-		c.answer(r.buf[:n])
+		c.answer(b)
 	case stateReady:
-		r.fail(c, fmt.Errorf("%d bytes that nobody asked for: %q", n, r.buf[:min(n, 60)]))
+		c.r.fail(c, fmt.Errorf("%d bytes that nobody asked for: %q", len(b), b[:min(len(b), 60)]))
 	default:
-		c.loggingIn(r.buf[:n])
+		c.loggingIn(b)
 	}
 }
 
@@ -182,8 +214,18 @@ func (c *conn) loginPacket(seq byte, p []byte) error {
 			return err
 		}
 		c.caps = wanted(c.r.options, g.caps)
-		c.state = stateAuth
-		return c.send(appendLogin(nil, c.r.options, g, c.caps, seq+1))
+		if c.r.tls != tlsMySQL {
+			c.state = stateAuth
+			return c.send(appendLogin(nil, c.r.options, g, c.caps, seq+1))
+		}
+		if c.caps&wire.CapSSL == 0 {
+			return errors.New("no TLS on offer")
+		}
+		c.login = appendLogin(nil, c.r.options, g, c.caps, seq+2)
+		if err := c.send(appendSSLRequest(nil, c.caps, seq+1)); err != nil {
+			return err
+		}
+		return c.startTLS()
 	case stateAuth:
 		switch {
 		case len(p) > 0 && p[0] == 0:
@@ -203,7 +245,15 @@ func (c *conn) loginPacket(seq byte, p []byte) error {
 
 func (c *conn) loggedIn() error {
 	const status = wire.StatusAutocommit
+	if c.r.compress != "" {
+		if c.caps&(wire.CapCompress|wire.CapZstd) == 0 {
+			return fmt.Errorf("no %s on offer", c.r.compress)
+		}
+		c.zip = newUnpacker(c.r.compress)
+	}
 	switch c.r.mode {
+	case "query":
+		c.ask = wire.AppendPacket(c.ask, 0, append([]byte{wire.ComQuery}, c.r.query...))
 	case "execute":
 		c.state = statePreparing
 		return c.send(wire.AppendPacket(nil, 0, append([]byte{wire.ComStmtPrepare}, "SELECT c FROM sbtest1 WHERE id = ?"...)))
@@ -267,7 +317,9 @@ func (c *conn) request() {
 		return
 	}
 	c.want = expect{head: c.reply.Bytes}
-	if r.mode == "bulk" || r.mode == "slow" {
+	if r.mode == "query" {
+		c.scan.begin(c.caps&wire.CapDeprecateEOF != 0)
+	} else if r.mode == "bulk" || r.mode == "slow" {
 		c.expectBulk()
 	} else {
 		r.number = (r.number + 1) % 1_000_000_000
@@ -307,12 +359,12 @@ func (c *conn) expectBulk() {
 // answer takes bytes of the answer that is due.
 func (c *conn) answer(b []byte) {
 	r := c.r
-	rest, ok := c.want.take(b)
-	if !ok {
-		r.fail(c, errors.New(describe(rest, c.want.head)))
+	rest, done, err := c.compare(b)
+	if err != nil {
+		r.fail(c, err)
 		return
 	}
-	if !c.want.done() {
+	if !done {
 		return
 	}
 	if len(rest) > 0 {
@@ -335,13 +387,40 @@ func (c *conn) answer(b []byte) {
 	}
 	c.close()
 	if r.phase < phaseDrain {
-		r.dial(c)
+		r.waiting = append(r.waiting, c)
 	}
+}
+
+// compare takes bytes of the answer that is due. rest is what lies behind it,
+// when it is done.
+func (c *conn) compare(b []byte) (rest []byte, done bool, err error) {
+	if c.r.mode == "query" {
+		if rest, done, err = c.scan.take(b); done && err == nil {
+			err = c.r.answers.add(&c.scan)
+		}
+		return rest, done, err
+	}
+	rest, ok := c.want.take(b)
+	if !ok {
+		return nil, false, errors.New(describe(rest, c.want.head))
+	}
+	return rest, c.want.done(), nil
 }
 
 // send writes a whole packet. Nothing is outstanding when it is called, so a
 // socket that does not take a few hundred bytes is broken.
 func (c *conn) send(b []byte) error {
+	if c.zip != nil {
+		b = c.zip.frame(b)
+	}
+	if c.sec != nil {
+		return c.encrypt(b)
+	}
+	return c.put(b)
+}
+
+// put writes to the socket.
+func (c *conn) put(b []byte) error {
 	n, e := wire.Write(c.fd, b)
 	if e != 0 {
 		return fmt.Errorf("write: %w", e)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -29,6 +30,9 @@ func listen(t *testing.T) net.Listener {
 
 // script is a server that lets everybody in and answers as a test says.
 type script struct {
+	tls     *tls.Config // begins as mode says
+	mode    tlsMode
+	pack    func(p []byte) []byte        // what is sent behind the login; as it is if nil
 	verdict func() []byte                // to the login; OK if nil
 	answer  func(n int, p []byte) []byte // to the request n, counted from 1; nil closes
 	caps    uint32
@@ -53,6 +57,9 @@ func (s script) start(t *testing.T) string {
 
 func (s script) serve(c net.Conn) {
 	defer c.Close()
+	if s.mode == tlsRaw {
+		c = tls.Server(c, s.tls)
+	}
 	g := append([]byte{10}, "10.11.8-MariaDB-script\x00\x01\x00\x00\x00saltsalt\x00"...)
 	g = binary.LittleEndian.AppendUint16(g, uint16(s.caps))
 	g = append(g, 45, 2, 0)
@@ -62,10 +69,16 @@ func (s script) serve(c net.Conn) {
 	if _, err := c.Write(wire.AppendPacket(nil, 0, g)); err != nil {
 		return
 	}
-	if readPacket(c) == nil {
+	login := readPacket(c)
+	verdict := wire.AppendOK(nil, 2, wire.StatusAutocommit)
+	if s.mode == tlsMySQL && len(login) == 32 {
+		c = tls.Server(c, s.tls)
+		login = readPacket(c)
+		verdict[3] = 3
+	}
+	if len(login) < 33 {
 		return
 	}
-	verdict := wire.AppendOK(nil, 2, wire.StatusAutocommit)
 	if s.verdict != nil {
 		verdict = s.verdict()
 	}
@@ -73,6 +86,12 @@ func (s script) serve(c net.Conn) {
 		return
 	}
 	for n := 1; ; n++ {
+		if s.pack != nil {
+			// The header of a frame whose body is stored.
+			if _, err := io.CopyN(io.Discard, c, frameHeader); err != nil {
+				return
+			}
+		}
 		p := readPacket(c)
 		if len(p) == 0 || p[0] == wire.ComQuit {
 			return
@@ -80,6 +99,9 @@ func (s script) serve(c net.Conn) {
 		a := s.answer(n, p)
 		if a == nil {
 			return
+		}
+		if s.pack != nil {
+			a = s.pack(a)
 		}
 		if _, err := c.Write(a); err != nil {
 			return
@@ -122,12 +144,20 @@ func right(caps uint32, p []byte) []byte {
 	return a
 }
 
-func runAgainst(t *testing.T, addr, mode string) *report {
-	t.Helper()
-	r, err := run(options{
+func optionsFor(addr, mode string) options {
+	o := options{
 		addr: addr, mode: mode, conns: 2, duration: 50 * time.Millisecond, timeout: 500 * time.Millisecond,
 		user: "u", bulk: 10_000, row: 100, rate: 1_000_000,
-	})
+	}
+	if mode == "query" {
+		o.query = "SELECT 000000001"
+	}
+	return o
+}
+
+func runAgainst(t *testing.T, addr, mode string) *report {
+	t.Helper()
+	r, err := run(optionsFor(addr, mode))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,15 +56,34 @@ func wanted(o options, server uint32) uint32 {
 	if o.database != "" {
 		caps |= wire.CapConnectWithDB
 	}
+	switch o.compress {
+	case "zlib":
+		caps |= wire.CapCompress
+	case "zstd":
+		caps |= wire.CapZstd
+	}
+	if o.tls == tlsMySQL {
+		caps |= wire.CapSSL
+	}
 	return caps & (server | wire.CapLongPassword)
+}
+
+// sha2Password is MySQL's plugin, of which only the empty password is known here.
+const sha2Password = "caching_sha2_password"
+
+// zstdLevel is MySQL's default.
+const zstdLevel = 3
+
+func appendSSLRequest(dst []byte, caps uint32, seq byte) []byte {
+	dst = wire.AppendHeader(dst, 32, seq)
+	dst = binary.LittleEndian.AppendUint32(dst, caps)
+	dst = append(dst, 0, 0, 0, 1, 45) // packets of 16 MiB, utf8mb4
+	return append(dst, make([]byte, 23)...)
 }
 
 func appendLogin(dst []byte, o options, g greeting, caps uint32, seq byte) []byte {
 	at := len(dst)
-	dst = wire.AppendHeader(dst, 0, seq)
-	dst = binary.LittleEndian.AppendUint32(dst, caps)
-	dst = append(dst, 0, 0, 0, 1, 45) // packets of 16 MiB, utf8mb4
-	dst = append(dst, make([]byte, 23)...)
+	dst = appendSSLRequest(dst, caps, seq) // with which a login begins
 	dst = append(append(dst, o.user...), 0)
 	reply := scramble(o.password, g.salt)
 	dst = append(append(dst, byte(len(reply))), reply...)
@@ -72,7 +91,14 @@ func appendLogin(dst []byte, o options, g greeting, caps uint32, seq byte) []byt
 		dst = append(append(dst, o.database...), 0)
 	}
 	if caps&wire.CapPluginAuth != 0 {
-		dst = append(append(dst, wire.NativePassword...), 0)
+		name := wire.NativePassword
+		if g.plugin == sha2Password && o.password == "" {
+			name = g.plugin
+		}
+		dst = append(append(dst, name...), 0)
+	}
+	if caps&wire.CapZstd != 0 {
+		dst = append(dst, zstdLevel)
 	}
 	n := len(dst) - at - wire.HeaderLen
 	dst[at], dst[at+1] = byte(n), byte(n>>8)
@@ -96,6 +122,9 @@ func scramble(password string, salt []byte) []byte {
 // switched answers a request to log in by another plugin.
 func switched(o options, p []byte) ([]byte, error) {
 	name, salt, ok := bytes.Cut(p[1:], []byte{0})
+	if ok && string(name) == sha2Password && o.password == "" {
+		return []byte{0}, nil
+	}
 	if !ok || string(name) != wire.NativePassword {
 		return nil, fmt.Errorf("the server wants %q to log in", name)
 	}

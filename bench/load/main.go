@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-var modes = []string{"point", "execute", "bulk", "connect", "idle", "slow"}
+var modes = []string{"point", "execute", "bulk", "connect", "idle", "slow", "query"}
 
 func main() {
 	var o options
 	flag.StringVar(&o.addr, "addr", "127.0.0.1:13306", "`address` of the proxy or the null server")
 	flag.StringVar(&o.mode, "mode", "point", "what a connection does: point (a query), execute (a prepared statement), bulk (a large result),\n"+
-		"connect (connect, log in, query, quit), idle (nothing), slow (a large result at -rate)")
+		"connect (connect, log in, query, quit), idle (nothing), slow (a large result at -rate), query (-query, of any server)")
 	flag.IntVar(&o.conns, "conns", 1, "connections")
 	flag.DurationVar(&o.warmup, "warmup", 100*time.Millisecond, "time before the measured window")
 	flag.DurationVar(&o.duration, "duration", time.Second, "length of the measured window")
@@ -36,16 +36,33 @@ func main() {
 	flag.Int64Var(&o.rate, "rate", 1_000_000, "`bytes` a second that slow reads")
 	flag.BoolVar(&o.noDeprecateEOF, "eof", false, "do not ask for DEPRECATE_EOF")
 	flag.IntVar(&o.pid, "pid", 0, "process whose CPU time during the window is reported")
+	flag.IntVar(&o.backendPID, "backend-pid", 0, "another such process")
+	flag.Float64Var(&o.arrivals, "arrivals", 0, "connections that connect begins a `second`, at most -conns at once; 0: each when one before it has ended")
+	flag.StringVar(&o.query, "query", "", "`statement` of the mode query; all its answers must be the same")
+	flag.StringVar((*string)(&o.tls), "tls", "", "TLS 1.3: mysql (after the greeting, as MySQL's clients do) or raw (from the first byte on)")
+	cert := flag.String("tls-cert", "", "PEM `file` of the certificate that must be shown")
+	hybrid := flag.Bool("tls-hybrid", false, "exchange keys by X25519MLKEM768, not X25519")
+	flag.StringVar(&o.compress, "compress", "", "`algorithm` of the compressed protocol: zlib or zstd")
 	flag.BoolVar(&o.untilEOF, "stdin", false, "end the window as soon as the standard input ends")
 	flag.Parse()
-	if !slices.Contains(modes, o.mode) || o.conns < 1 || o.rate < 1 || o.bulk < 0 || flag.NArg() > 0 {
+	if !slices.Contains(modes, o.mode) || o.conns < 1 || o.rate < 1 || o.bulk < 0 || o.arrivals < 0 || flag.NArg() > 0 ||
+		(o.mode == "query") != (o.query != "") || !slices.Contains([]tlsMode{tlsNone, tlsMySQL, tlsRaw}, o.tls) ||
+		!slices.Contains([]string{"", "zlib", "zstd"}, o.compress) {
 		flag.Usage()
 		os.Exit(2)
 	}
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(400)
-	if o.mode == "idle" {
-		// The connections stand: whoever started this may look at the proxy now.
+	if o.tls != tlsNone {
+		var err error
+		if o.tlsConfig, err = newTLSConfig(*cert, *hybrid); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			os.Exit(1)
+		}
+	}
+	if o.mode == "idle" || o.arrivals > 0 {
+		// The connections stand, or the storm is on: whoever started this may look
+		// at the proxy now.
 		o.onReady = func() { fmt.Println(`{"ready":true}`) }
 	}
 	r, err := run(o)

@@ -8,20 +8,24 @@ import (
 // report is what a run found. Latencies are of whole answers, in microseconds;
 // everything but TotalQueries and Errors is about the measured window.
 type report struct {
-	Mode         string   `json:"mode"`
-	Conns        int      `json:"conns"`
-	Seconds      float64  `json:"seconds"`
-	Queries      int64    `json:"queries"`
-	QPS          float64  `json:"qps"`
-	P50          float64  `json:"p50_us"`
-	P99          float64  `json:"p99_us"`
-	Max          float64  `json:"max_us"`
-	Bytes        int64    `json:"bytes"`
-	CPUSeconds   float64  `json:"cpu_seconds"`    // of -pid
-	CPUPerQuery  float64  `json:"cpu_us_a_query"` // of -pid
-	TotalQueries int64    `json:"total_queries"`  // warm-up included
-	Errors       int64    `json:"errors"`
-	FirstErrors  []string `json:"first_errors,omitempty"`
+	Mode              string   `json:"mode"`
+	Conns             int      `json:"conns"`
+	Seconds           float64  `json:"seconds"`
+	Queries           int64    `json:"queries"`
+	QPS               float64  `json:"qps"`
+	P50               float64  `json:"p50_us"`
+	P99               float64  `json:"p99_us"`
+	Max               float64  `json:"max_us"`
+	Bytes             int64    `json:"bytes"`                  // received, as they were on the wire
+	CPUSeconds        float64  `json:"cpu_seconds"`            // of -pid
+	CPUPerQuery       float64  `json:"cpu_us_a_query"`         // of -pid
+	BackendCPUSeconds float64  `json:"backend_cpu_seconds"`    // of -backend-pid
+	AnswerBytes       int64    `json:"answer_bytes,omitempty"` // of one answer to -query, without TLS and compression
+	AnswerSum         string   `json:"answer_sum,omitempty"`   // a checksum of it
+	TLS               string   `json:"tls,omitempty"`          // what a handshake agreed upon
+	TotalQueries      int64    `json:"total_queries"`          // warm-up included
+	Errors            int64    `json:"errors"`
+	FirstErrors       []string `json:"first_errors,omitempty"`
 }
 
 // histogram counts durations in buckets that are at most 1/64 wide.

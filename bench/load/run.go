@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -22,9 +23,14 @@ type options struct {
 	row                      int
 	rate                     int64
 	noDeprecateEOF           bool
-	pid                      int
-	untilEOF                 bool   // end the window when the standard input ends
-	onReady                  func() // called once when all connections are logged in
+	pid, backendPID          int
+	arrivals                 float64 // connections begun a second, in connect mode; 0: as many as can be
+	query                    string  // of the mode query
+	tls                      tlsMode
+	tlsConfig                *tls.Config // set if tls is
+	compress                 string      // zlib, zstd or nothing
+	untilEOF                 bool        // end the window when the standard input ends
+	onReady                  func()      // called once when all connections are logged in
 }
 
 // inFlight bounds how many connections log in at the same time.
@@ -55,17 +61,20 @@ type runner struct {
 	until   time.Duration // end of the phase
 	conns   []*conn       // by descriptor
 	slots   []conn
-	waiting int // slots that have not begun to connect
-	login   int // slots on the way in
-	ready   int // slots that are logged in, in the first phase
-	busy    int // slots with an answer or a login outstanding
-	closed  int // slots that are not coming back
+	waiting []*conn // slots that have not begun to connect
+	dialed  float64 // slots that have, ever
+	login   int     // slots on the way in
+	ready   int     // slots that are logged in, in the first phase
+	busy    int     // slots with an answer or a login outstanding
+	closed  int     // slots that are not coming back
 	number  uint32
-	began   time.Duration // of the window
-	cpu     time.Duration // of the process at -pid, when the window began
+	began   time.Duration    // of the window
+	cpu     [2]time.Duration // of the processes at -pid and -backend-pid, when the window began
+	answers answerSum
 	hist    histogram
 	report  report
 	buf     [256 << 10]byte
+	clear   [256 << 10]byte // what buf holds, decrypted
 }
 
 // run does a whole run. An error is about the run itself, such as an address that
@@ -75,7 +84,10 @@ func run(o options) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{options: o, addr: addr, base: time.Now(), waiting: o.conns, slots: make([]conn, o.conns)}
+	r := &runner{options: o, addr: addr, base: time.Now(), slots: make([]conn, o.conns)}
+	for i := range r.slots {
+		r.waiting = append(r.waiting, &r.slots[i])
+	}
 	r.report.Mode, r.report.Conns = o.mode, o.conns
 	if o.mode == "bulk" || o.mode == "slow" {
 		if r.rows, err = wire.NewRows(o.row); err != nil {
@@ -105,11 +117,18 @@ func (r *runner) loop() error {
 		r.phase, r.until = phaseWarm, r.warmup
 	}
 	for r.phase != phaseOver {
-		for r.waiting > 0 && r.login < inFlight {
-			r.waiting--
-			r.dial(&r.slots[r.waiting])
-		}
 		wait := r.until - r.now
+		for len(r.waiting) > 0 && r.login < inFlight && r.phase < phaseDrain {
+			if d := r.untilArrival(); d > 0 {
+				wait = min(wait, d)
+				break
+			}
+			last := len(r.waiting) - 1
+			c := r.waiting[last]
+			r.waiting = r.waiting[:last]
+			r.dialed++
+			r.dial(c)
+		}
 		if r.mode == "slow" && r.phase != phaseLogin {
 			wait = min(wait, tick)
 		}
@@ -133,6 +152,16 @@ func (r *runner) loop() error {
 		}
 	}
 	return nil
+}
+
+// untilArrival is how long it is until the next connection is to begin. What
+// was due while all slots were taken is not made up for later.
+func (r *runner) untilArrival() time.Duration {
+	if r.arrivals == 0 {
+		return 0
+	}
+	r.dialed = max(r.dialed, r.arrivals*r.now.Seconds()-float64(len(r.slots)))
+	return time.Duration(r.dialed/r.arrivals*1e9) - r.now
 }
 
 func (r *runner) at(fd int) *conn {
@@ -172,11 +201,12 @@ func (r *runner) turn() error {
 			break
 		}
 		r.phase = phaseMeasure
-		if r.pid != 0 {
-			var err error
-			if r.cpu, err = cpuTime(r.pid); err != nil {
-				return err
-			}
+		if r.mode == "connect" && r.onReady != nil {
+			r.onReady()
+		}
+		var err error
+		if r.cpu, err = r.cpuTimes(); err != nil {
+			return err
 		}
 		r.began = time.Since(r.base)
 		r.until = r.began + r.duration
@@ -207,15 +237,20 @@ func (r *runner) turn() error {
 
 // sampleCPU is called once, at the end of the window.
 func (r *runner) sampleCPU() error {
-	if r.pid == 0 {
-		return nil
+	end, err := r.cpuTimes()
+	r.report.CPUSeconds = (end[0] - r.cpu[0]).Seconds()
+	r.report.BackendCPUSeconds = (end[1] - r.cpu[1]).Seconds()
+	return err
+}
+
+// cpuTimes are of the two processes, 0 where none was named.
+func (r *runner) cpuTimes() (t [2]time.Duration, err error) {
+	for i, pid := range []int{r.pid, r.backendPID} {
+		if pid != 0 && err == nil {
+			t[i], err = cpuTime(pid)
+		}
 	}
-	end, err := cpuTime(r.pid)
-	if err != nil {
-		return err
-	}
-	r.report.CPUSeconds = (end - r.cpu).Seconds()
-	return nil
+	return t, err
 }
 
 // finish writes down the window.
@@ -227,6 +262,7 @@ func (r *runner) finish() {
 		p.QPS = float64(p.Queries) / p.Seconds
 		p.CPUPerQuery = p.CPUSeconds * 1e6 / float64(p.Queries)
 	}
+	p.AnswerBytes, p.AnswerSum = r.answers.bytes, r.answers.String()
 	us := func(d time.Duration) float64 { return float64(d) / 1e3 }
 	p.P50, p.P99, p.Max = us(r.hist.quantile(.50)), us(r.hist.quantile(.99)), us(r.hist.max)
 }

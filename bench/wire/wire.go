@@ -21,6 +21,7 @@ const (
 	CapPluginAuth       = 1 << 19
 	CapPluginAuthLenenc = 1 << 21
 	CapDeprecateEOF     = 1 << 24
+	CapZstd             = 1 << 26
 )
 
 // ServerCaps is what a MariaDB 10.11 offers, less what the null server does not
