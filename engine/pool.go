@@ -207,6 +207,7 @@ func (s *server) clean() bool {
 func (s *server) park() {
 	l := s.loop
 	x := s.client.sx
+	s.conn.Push() // what was written in this event has to be on its way
 	s.backend.release()
 	s.client = nil
 	reactor.Unlink(s.conn)

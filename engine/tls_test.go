@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	. "mysqlproxy/engine/enginetest"
+	"mysqlproxy/engine/hook"
 	"mysqlproxy/packet"
 )
 
@@ -392,5 +393,32 @@ func TestMalformedFrames(t *testing.T) {
 			steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps|packet.CapCompress)), ExpectPacket(2, OK(0)), Send(frame), ExpectEnd()),
 			compressing(packet.CapCompress, 0))
 		w.wantEnd(1, ReasonClientLost)
+	}
+}
+
+// A server session whose TLS has something to send, within the event that wrote
+// it, is as good for the pool as any.
+func TestPoolingOfASessionThatHasJustWritten(t *testing.T) {
+	for _, packs := range []packet.Capability{0, packet.CapCompress} {
+		w := newWorld(t)
+		shut, query := []byte{byte(packet.ComStmtClose), 1, 0, 0, 0}, Query("SELECT")
+		s := sideOf(true)
+		offered, in := Greeting(capsTLS|packs), Login(capsTLS|packs)
+		serves := steps(Greet(offered), ExpectPacket(1, sslRequest(Login(Caps|packs))), StartTLS(ServerTLS(), true),
+			ExpectPacket(2, in.Append(nil, capsTLS|packs)), SendPacket(3, OK(0)))
+		if packs != 0 {
+			serves = append(serves, Compress(packs, true))
+		}
+		h := &hooks{query: func(s hook.Session, p []byte) hook.Verdict {
+			if p[0] == byte(packet.ComQuery) {
+				s.SetBackend(0)
+				s.SetBackend(1)
+			}
+			return hook.Verdict{}
+		}}
+		converse(w, append(serves, ExpectPacket(0, shut), ExpectPacket(0, query), SendPacket(1, OK(0)), ExpectEnd()),
+			append(s.logsIn(Login(Caps)), ExpectPacket(3, OK(0)), Send(append(packet.AppendPacket(nil, 0, shut), packet.AppendPacket(nil, 0, query)...)), ExpectPacket(1, OK(0)), Fin()),
+			withTLS(TLSPrefer, TLSSame), compressing(0, packs), with(h))
+		w.wantEnd(1, ReasonClientClosed)
 	}
 }

@@ -49,6 +49,16 @@ func (c *Conn) Flush() {
 	}
 }
 
+// Push sends what was written so far, as far as the kernel takes it, where TLS
+// or a codec would have waited for the end of the event. Waiting tells then what
+// the peer has left.
+func (c *Conn) Push() {
+	if c.up != nil && c.state == stateOpen && !c.broken {
+		c.up.finish(c)
+		c.up.send(c)
+	}
+}
+
 // write is Conn.Write with layers.
 func (u *layers) write(c *Conn, p []byte) {
 	if u.codec == nil {

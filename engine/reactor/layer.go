@@ -310,7 +310,14 @@ func (u *layers) settle(c *Conn) {
 	if c.state <= stateOpen && !c.broken {
 		u.finish(c)
 	}
-	if u.unsent && c.state != stateConnecting && c.state != stateDead {
+	if c.state != stateConnecting && c.state != stateDead {
+		u.send(c)
+	}
+}
+
+// send sends what was put in this event.
+func (u *layers) send(c *Conn) {
+	if u.unsent {
 		u.unsent = false
 		if c.out.n > 0 {
 			c.flush()
