@@ -123,10 +123,9 @@ func (l *testLoop) pairWith(u upper, kind string, r *recorder) (*Conn, net.Conn)
 // 0x5a. If the highest bit of the length is set one byte follows, that is meant
 // so often.
 type frameCodec struct {
-	kept  []byte // written, not yet in a frame
-	head  []byte // of an incomplete frame: its length, and a run's byte
-	left  int    // of the frame
-	after func(*frameCodec)
+	kept []byte // written, not yet in a frame
+	head []byte // of an incomplete frame: its length, and a run's byte
+	left int    // of the frame
 }
 
 const (
