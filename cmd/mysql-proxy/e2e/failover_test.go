@@ -18,7 +18,9 @@ const allDown = "\x20\x00\x00\x00\xff\x51\x04(proxy) all backends are down"
 // lostNoLaterThan bounds what a client waits after its backend's process died.
 const lostNoLaterThan = 10 * time.Second
 
-func TestFailover(t *testing.T) {
+func TestFailover(t *testing.T) { onEveryFlavour(t, testFailover) }
+
+func testFailover(t *testing.T) {
 	if relayOnly {
 		t.Fatal("a relay cannot fail over")
 	}
@@ -106,7 +108,9 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-func TestAllBackendsDown(t *testing.T) {
+func TestAllBackendsDown(t *testing.T) { onEveryFlavour(t, testAllBackendsDown) }
+
+func testAllBackendsDown(t *testing.T) {
 	first, second := bed.Primary, bed.Replicas[0]
 	p := startProxy(t, []string{first.Addr, second.Addr})
 	s := openSession(t, p.addr)
