@@ -197,7 +197,7 @@ func (x *scripted) ask(s *server, g *packet.Greeting) {
 // has named a backend for a new session, and the client can be asked once more
 // for it. As in connect_server, an idle session that was attached goes back
 // unless the script returned IGNORE_RESULT. Clients follow one AuthSwitch and
-// not a second.
+// not a second, and none when they have given their password.
 func (x *scripted) wants(s *server, v hook.Verdict) *Backend {
 	list := x.c.loop.engine.backends.list
 	switch at := x.c.server; {
@@ -260,12 +260,28 @@ func (x *scripted) toldLogin(s *server, pkt packet.Packet, done bool) bool {
 		if c.server != nil {
 			x.part()
 		}
-		x.kind = loginAgain // the client hears the new one's word in place of this
+		x.kind, x.fast = loginAgain, false // the client hears the new one's word in place of this
 		b.clients.Add(1)
 		c.dial(b)
 		return false
 	}
-	x.switched = x.switched || len(pkt.Payload()) > 0 && pkt.Payload()[0] == 0xfe
+	switch says := pkt.Payload(); {
+	case done || len(says) == 0:
+	case says[0] == 0xfe:
+		x.switched = true
+	case c.auth.plugin == packet.PluginCachingSHA2 && len(says) == 2 && says[0] == 1:
+		x.switched = x.switched || says[1] == packet.CachingSHA2FullAuth
+		if says[1] == packet.CachingSHA2FastOK && v.Action != hook.SendResult && c.server == s {
+			// Behind this a client takes nothing but an OK. It is told with that,
+			// for the script may want another session first.
+			x.fast = true
+			return true
+		}
+	}
+	if x.fast {
+		x.fast = false
+		c.carry(toClient, []byte{1, packet.CachingSHA2FastOK})
+	}
 	switch {
 	case v.Action == hook.SendResult:
 		refused = refused || refuses(v.Response)

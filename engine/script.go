@@ -49,7 +49,8 @@ type scripted struct {
 	vouched  bool // a server has let this client in as who
 	reserves bool // it may have left sessions that are only for it
 	noted    bool // DisconnectClient was called
-	switched bool // the client has been asked by an AuthSwitch
+	switched bool // the client has been asked by an AuthSwitch, or for its password
+	fast     bool // it has to be told yet that a server knows its password's hash
 	awaiting bool // loginAgain: the client's answer makes the login packet
 	closing  bool // connection_close
 	passing  bool // a command is passing that the script does not see

@@ -273,7 +273,10 @@ func TestSecondServerSessionAtLogin(t *testing.T) {
 	g, l := Greeting(Caps), Login(Caps)
 	again := l
 	again.AuthResponse = answer
+	sha, shaAgain := l, again
+	sha.Plugin = []byte(packet.PluginCachingSHA2)
 	ask := packet.AuthSwitch{Plugin: g.Plugin, Data: g.Challenge[:]}
+	shaAsk := packet.AuthSwitch{Plugin: sha.Plugin, Data: g.Challenge[:]}
 	ssA, ssB := chat("SELECT 1")
 	for _, tc := range []struct {
 		name          string
@@ -284,10 +287,17 @@ func TestSecondServerSessionAtLogin(t *testing.T) {
 		{"both let in", steps(Admit(Caps), ExpectEnd()), inARow(steps(admitAs(again, Caps)), ssA, steps(ExpectEnd())),
 			inARow(steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps)), ExpectPacket(2, ask.Append(nil)), SendPacket(3, answer), ExpectPacket(4, OK(0))), ssB, steps(Fin())),
 			ReasonClientClosed},
-		{"the first spoke twice", steps(Greet(g), ExpectLogin(l, Caps), SendPacket(2, []byte{1, 3}), SendPacket(3, OK(0)), ExpectEnd()),
-			inARow(steps(admitAs(again, Caps)), ssA, steps(ExpectEnd())),
-			inARow(steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps)), ExpectPacket(2, []byte{1, 3}), ExpectPacket(3, ask.Append(nil)), SendPacket(4, answer),
-				ExpectPacket(5, OK(0))), ssB, steps(Fin())), ReasonClientClosed},
+		{"the first spoke twice", steps(Greet(g), ExpectLogin(sha, Caps), SendPacket(2, []byte{1, 3}), SendPacket(3, OK(0)), ExpectEnd()),
+			inARow(steps(admitAs(shaAgain, Caps)), ssA, steps(ExpectEnd())),
+			inARow(steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, sha.Append(nil, Caps)), ExpectPacket(2, ask.Append(nil)), SendPacket(3, answer),
+				ExpectPacket(4, OK(0))), ssB, steps(Fin())), ReasonClientClosed},
+		{"the second spoke twice", steps(Admit(Caps), ExpectEnd()),
+			inARow(steps(Greet(g), ExpectLogin(again, Caps), SendPacket(2, shaAsk.Append(nil)), ExpectPacket(3, answer), SendPacket(4, []byte{1, 3}), SendPacket(5, OK(0))), ssA, steps(ExpectEnd())),
+			inARow(steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps)), ExpectPacket(2, ask.Append(nil)), SendPacket(3, answer),
+				ExpectPacket(4, shaAsk.Append(nil)), SendPacket(5, answer), ExpectPacket(6, []byte{1, 3}), ExpectPacket(7, OK(0))), ssB, steps(Fin())), ReasonClientClosed},
+		{"the first has had the password, behind which no client is asked again",
+			steps(Greet(g), ExpectLogin(sha, Caps), SendPacket(2, []byte{1, 4}), ExpectPacket(3, []byte("pw\x00")), SendPacket(4, OK(0)), ExpectEnd()), nil,
+			steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, sha.Append(nil, Caps)), ExpectPacket(2, []byte{1, 4}), SendPacket(3, []byte("pw\x00")), ExpectPacket(4, OK(0)), Fin()), ReasonClientClosed},
 		{"the second refuses", steps(Admit(Caps), ExpectEnd()), steps(Greet(g), ExpectLogin(again, Caps), SendPacket(2, denied), ExpectEnd()),
 			steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps)), ExpectPacket(2, ask.Append(nil)), SendPacket(3, answer), ExpectPacket(4, denied), ExpectEnd()),
 			ReasonLoginRefused},

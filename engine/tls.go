@@ -95,6 +95,7 @@ func (s *server) handshaken(_ tls.ConnectionState, err error) {
 		c.doom, c.cause = ReasonServerHandshake, err
 		s.enter(serverClosing)
 		s.conn.Close(nil)
+		c.release() // its login may wait already
 		return
 	}
 	s.enter(serverLogin)
