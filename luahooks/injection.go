@@ -10,8 +10,15 @@ import (
 
 // injection is what read_query_result is given.
 type injection struct {
+	lua.LUserData
 	script *script
 	of     *hook.Injection // nil after the hook
+}
+
+func (v *vm) injectionOf(s *script, in *hook.Injection) *injection {
+	object := &injection{script: s, of: in}
+	object.LUserData = lua.LUserData{Value: object, Env: v.l.G.Global, Metatable: v.class.injection}
+	return object
 }
 
 func (v *vm) injectionIndex(l *lua.LState) int {

@@ -16,6 +16,7 @@ type tokenList struct {
 	// objects are made in blocks: a script that looks at one token looks at
 	// its neighbours. A nil block has none yet.
 	objects [][]tokenObject
+	one     [1][]tokenObject // the blocks, if one is enough
 	meta    *lua.LTable // of the objects
 }
 
@@ -115,7 +116,9 @@ func tokenListIndex(l *lua.LState, mt *lua.LTable) int {
 
 func (list *tokenList) object(ndx int, mt *lua.LTable) *lua.LUserData {
 	if list.objects == nil {
-		list.objects = make([][]tokenObject, (len(list.tokens)+tokenBlock-1)/tokenBlock)
+		if list.objects = list.one[:]; len(list.tokens) > tokenBlock {
+			list.objects = make([][]tokenObject, (len(list.tokens)+tokenBlock-1)/tokenBlock)
+		}
 	}
 	block := &list.objects[ndx/tokenBlock]
 	if *block == nil {

@@ -174,9 +174,9 @@ func (s *script) ReadQueryResult(in *hook.Injection) hook.Verdict {
 		return hook.Verdict{}
 	}
 	l := s.vm.l
-	object := &injection{script: s, of: in}
+	object := s.vm.injectionOf(s, in)
 	l.Push(fn)
-	l.Push(s.vm.object(s.vm.class.injection, object))
+	l.Push(&object.LUserData)
 	ret, ok := s.call(hook.ReadQueryResult, 1)
 	object.of = nil // the engine may use it again
 	n := decided(ret)
