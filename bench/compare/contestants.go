@@ -16,6 +16,13 @@ const (
 	ours    = "mysql-proxy"
 	// oursSplit has a read-only backend too, and so looks at every statement.
 	oursSplit = "mysql-proxy-split"
+	// These speak TLS with clients, and not with servers. oursHybrid is oursTLS
+	// with clients that exchange keys by X25519MLKEM768.
+	haproxyTLS = "haproxy-tls"
+	oursTLS    = "mysql-proxy-tls"
+	oursHybrid = "mysql-proxy-hybrid"
+	// oursZlib6 compresses as hard as servers do.
+	oursZlib6 = "mysql-proxy-zlib6"
 )
 
 // label is how a table calls a contestant.
@@ -27,6 +34,14 @@ func label(name string) string {
 		return "HAProxy, TCP"
 	case oursSplit:
 		return "mysql-proxy, splitting"
+	case oursZlib6:
+		return "mysql-proxy, --zlib-level=6"
+	case haproxyTLS:
+		return "HAProxy, TLS"
+	case oursTLS:
+		return "mysql-proxy, TLS"
+	case oursHybrid:
+		return "mysql-proxy, TLS, X25519MLKEM768"
 	}
 	if r, ok := scriptRunOf(name); ok {
 		return r.label
@@ -44,7 +59,19 @@ type backends struct {
 type instance struct {
 	name string
 	addr string
-	proc *proc
+	// plain is where a contestant with TLS takes clients without.
+	plain string
+	proc  *proc
+	// load are the load generator's arguments for the way it speaks.
+	load []string
+}
+
+// withoutTLS is the same process, to be asked without TLS.
+func (i instance) withoutTLS() instance {
+	if i.plain != "" {
+		i.addr, i.load = i.plain, nil
+	}
+	return i
 }
 
 func (i instance) stop() {
@@ -63,7 +90,10 @@ func (b *bench) begin(name string, to backends, cpu int) (instance, error) {
 		return instance{}, err
 	}
 	i := instance{name: name, addr: fmt.Sprintf("127.0.0.1:%d", port)}
-	argv, err := b.commandLine(name, port, to)
+	if err := b.beginTLS(&i); err != nil {
+		return instance{}, err
+	}
+	argv, err := b.commandLine(i, port, to)
 	if err != nil {
 		return instance{}, err
 	}
@@ -77,14 +107,15 @@ func (b *bench) begin(name string, to backends, cpu int) (instance, error) {
 	return i, nil
 }
 
-func (b *bench) commandLine(name string, port int, to backends) ([]string, error) {
+func (b *bench) commandLine(i instance, port int, to backends) ([]string, error) {
+	name := i.name
 	switch name {
 	case floor:
 		_, backend, _ := strings.Cut(to.primary, ":")
 		return []string{b.bin("floor"), strconv.Itoa(port), backend}, nil
 	case haproxy:
 		conf := filepath.Join(b.dir, fmt.Sprintf("haproxy-%d.cfg", port))
-		if err := os.WriteFile(conf, []byte(haproxyConfig(port, to.primary, b.files)), 0o600); err != nil {
+		if err := os.WriteFile(conf, []byte(haproxyConfig(to.primary, b.files, bind(port))), 0o600); err != nil {
 			return nil, err
 		}
 		return []string{"haproxy", "-db", "-q", "-f", conf}, nil
@@ -96,11 +127,15 @@ func (b *bench) commandLine(name string, port int, to backends) ([]string, error
 			}
 		}
 		return argv, nil
+	case oursZlib6:
+		return append(b.oursLine(port, to), "--zlib-level=6"), nil
+	case haproxyTLS, oursTLS, oursHybrid:
+		return b.tlsLine(i, port, to)
 	}
 	if r, ok := scriptRunOf(name); ok {
 		return r.commandLine(b, port, to), nil
 	}
-	names := []string{direct, floor, haproxy, ours, oursSplit}
+	names := []string{direct, floor, haproxy, ours, oursSplit, haproxyTLS, oursTLS, oursHybrid, oursZlib6}
 	for _, r := range scriptRuns {
 		names = append(names, r.name)
 	}
@@ -115,9 +150,14 @@ func (b *bench) oursLine(port int, to backends) []string {
 	}
 }
 
+// bind is a line of HAProxy's configuration.
+func bind(port int, options ...string) string {
+	return fmt.Sprintf("bind 127.0.0.1:%d backlog 4096 %s", port, strings.Join(options, " "))
+}
+
 // haproxyConfig is HAProxy as a plain forwarder with one thread. Each session
 // takes two descriptors.
-func haproxyConfig(port int, backend string, files uint64) string {
+func haproxyConfig(backend string, files uint64, binds ...string) string {
 	return fmt.Sprintf(`global
     nbthread 1
     maxconn %d
@@ -129,7 +169,7 @@ defaults
     timeout server 1h
 
 listen bench
-    bind 127.0.0.1:%d backlog 4096
+    %s
     server backend %s
-`, (files-200)/2, port, backend)
+`, (files-200)/2, strings.Join(binds, "\n    "), backend)
 }

@@ -43,13 +43,18 @@ type settings struct {
 	// scriptContestants take part in "scripts", with scriptConns connections.
 	scriptContestants []string
 	scriptConns       []int
-	proxy             string
-	unpinned          bool
-	tables, tableSz   int
+	// tlsContestants take part in "tls" and "handshakes", with tlsConns connections.
+	tlsContestants  []string
+	tlsConns        []int
+	storm           float64 // handshakes a second
+	compressRounds  int
+	proxy           string
+	unpinned        bool
+	tables, tableSz int
 }
 
 // allWorks in the order in which they are done and printed.
-var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "scripts", "sysbench"}
+var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "scripts", "tls", "handshakes", "compress", "sysbench"}
 
 // bench is one run of everything.
 type bench struct {
@@ -112,6 +117,12 @@ func run(ctx context.Context, args []string) error {
 	if err := b.scriptSection(); err != nil {
 		return err
 	}
+	if err := b.tlsSection(); err != nil {
+		return err
+	}
+	if err := b.compressSection(); err != nil {
+		return err
+	}
 	if err := b.sysbenchSection(); err != nil {
 		return err
 	}
@@ -126,6 +137,7 @@ func parse(args []string) (settings, error) {
 		contestants: []string{direct, floor, haproxy, ours}, sysContestants: []string{direct, haproxy, ours},
 		works: allWorks, conns: []int{1, 16, 64, 256}, threads: []int{1, 16, 64, 256},
 		scriptContestants: scriptContestants(), scriptConns: []int{16, 64},
+		tlsContestants: tlsContestants, tlsConns: []int{1, 16, 64},
 		tests: []string{"oltp_point_select", "oltp_read_only", "oltp_read_write"}, psModes: []string{"disable", "auto"},
 	}
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
@@ -138,6 +150,10 @@ func parse(args []string) (settings, error) {
 	numbers(f, &s.threads, "threads", "threads of sysbench")
 	texts(f, &s.scriptContestants, "script-contestants", "who takes part in scripts")
 	numbers(f, &s.scriptConns, "script-conns", "connections of scripts")
+	texts(f, &s.tlsContestants, "tls-contestants", "who takes part in tls and handshakes")
+	numbers(f, &s.tlsConns, "tls-conns", "connections of tls")
+	f.Float64Var(&s.storm, "storm", 500, "new TLS connections a second that handshakes makes beside plain sessions")
+	f.IntVar(&s.compressRounds, "compress-rounds", 5, "rounds of compress, of twice -window")
 	f.IntVar(&s.rounds, "rounds", 7, "rounds in front of the null server")
 	f.DurationVar(&s.window, "window", 500*time.Millisecond, "window of one contestant in one round")
 	f.IntVar(&s.sysRounds, "sysbench-rounds", 3, "rounds of sysbench")
@@ -167,6 +183,9 @@ func parse(args []string) (settings, error) {
 			return s, fmt.Errorf("unknown work %q: there are %s", w, strings.Join(allWorks, ", "))
 		}
 	}
+	if s.storm <= 0 || s.compressRounds < 1 {
+		return s, errors.New("-storm and -compress-rounds must be above 0")
+	}
 	if s.rounds < 1 || s.sysRounds < 1 || s.sysTime < time.Second || s.window <= 0 {
 		return s, errors.New("rounds and windows must be at least one (-sysbench-time: 1s)")
 	}
@@ -185,6 +204,8 @@ func (s *settings) shorten(given map[string]bool) {
 	set("window", func() { s.window = 250 * time.Millisecond })
 	set("conns", func() { s.conns = []int{1, 64} })
 	set("script-conns", func() { s.scriptConns = []int{64} })
+	set("tls-conns", func() { s.tlsConns = []int{1, 64} })
+	set("compress-rounds", func() { s.compressRounds = 2 })
 	set("threads", func() { s.threads = []int{16} })
 	set("sysbench-rounds", func() { s.sysRounds = 1 })
 	set("sysbench-time", func() { s.sysTime = 2 * time.Second })
@@ -220,7 +241,7 @@ func (s settings) does(work string) bool { return slices.Contains(s.works, work)
 
 // takesPart says whether a contestant is wanted anywhere.
 func (s settings) takesPart(name string) bool {
-	return slices.Contains(s.contestants, name) || s.does("scripts") && slices.Contains(s.scriptContestants, name) ||
+	return slices.Contains(s.contestants, name) || (s.does("tls") || s.does("handshakes")) && slices.Contains(s.tlsContestants, name) || s.does("scripts") && slices.Contains(s.scriptContestants, name) ||
 		s.does("sysbench") && slices.Contains(s.sysContestants, name)
 }
 
@@ -241,12 +262,13 @@ func (b *bench) build() error {
 			return err
 		}
 	}
-	if b.takesPart(haproxy) {
+	if b.takesPart(haproxy) || b.takesPart(haproxyTLS) {
 		if _, err := exec.LookPath("haproxy"); err != nil {
 			return fmt.Errorf("%w; or leave it out with -contestants and -sysbench-contestants", err)
 		}
 	}
-	if b.takesPart(ours) || b.takesPart(oursSplit) || b.does("scripts") {
+	if b.takesPart(ours) || b.takesPart(oursSplit) || b.does("scripts") || b.does("compress") ||
+		b.takesPart(oursTLS) || b.takesPart(oursHybrid) {
 		if b.proxy == "" {
 			b.proxy = b.bin("mysql-proxy")
 			if err := os.Setenv("CGO_ENABLED", "0"); err != nil {
@@ -257,7 +279,7 @@ func (b *bench) build() error {
 			}
 		}
 	}
-	if b.does("sysbench") {
+	if b.does("sysbench") || b.does("compress") {
 		return build("testbed", "./cmd/testbed")
 	}
 	return nil

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"math"
-	"os/exec"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 )
 
@@ -25,41 +21,13 @@ func (b *bench) proxies() []string {
 // hold opens idle connections, all logged in when it returns, and keeps them
 // until release is called, which reports what went wrong with them meanwhile.
 func (b *bench) hold(to instance, conns int) (release func() error, err error) {
-	c := &proc{name: "idle load", out: &tailBuffer{}, cmd: exec.Command(b.bin("load"), "-addr", to.addr, "-mode", "idle",
-		"-conns", fmt.Sprint(conns), "-warmup", "0s", "-duration", "1h", "-timeout", "60s", "-stdin")}
-	c.cmd.Stderr = c.out
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := c.cmd.StdoutPipe()
+	end, err := b.beside("idle connections", to, "-mode", "idle", "-conns", fmt.Sprint(conns), "-warmup", "0s", "-timeout", "60s")
 	if err != nil {
 		return nil, err
 	}
-	if err := b.procs.keep(c, b.cpuLoad); err != nil {
-		return nil, err
-	}
-	line := make(chan string, 1)
-	go func() {
-		s, _ := bufio.NewReader(out).ReadString('\n') // empty if it ended
-		line <- s
-	}()
-	select {
-	case s := <-line:
-		if !strings.HasPrefix(s, `{"ready"`) {
-			c.stop()
-			return nil, fmt.Errorf("idle connections: %v: %s", c.err, c.out)
-		}
-	case <-b.procs.ctx.Done():
-		c.stop()
-		return nil, b.procs.ctx.Err()
-	}
 	return func() error {
-		c.stop()
-		if c.err != nil {
-			return fmt.Errorf("idle connections: %w: %s", c.err, c.out)
-		}
-		return nil
+		_, err := end()
+		return err
 	}, nil
 }
 

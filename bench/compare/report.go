@@ -59,6 +59,13 @@ func (t *mdTable) markdown() string {
 	return s.String()
 }
 
+// missing notes rounds without figures.
+func (t *mdTable) missing(s series) {
+	if lost := len(s.qps) - spreadOf(s.qps).n; lost > 0 {
+		t.note += fmt.Sprintf("%s has no figures of %d of its %d rounds. ", label(s.name), lost, len(s.qps))
+	}
+}
+
 // find returns the series of a contestant, an empty one if it did not take part.
 func find(all []series, name string) series {
 	for _, s := range all {
@@ -76,6 +83,9 @@ func qpsOf(s series) []float64 { return s.qps }
 func against(s, other series, figure func(series) []float64) string {
 	if s.name == other.name {
 		return "1"
+	}
+	if other.name == "" {
+		return "-"
 	}
 	return spreadOf(ratios(figure(s), figure(other))).withQuartiles()
 }
@@ -95,9 +105,7 @@ func table(w work, all []series) string {
 		t.row(label(s.name), spreadOf(s.cpu).String(),
 			against(s, base, cpuOf), against(s, ha, cpuOf),
 			spreadOf(s.qps).String(), spreadOf(s.p50).String(), spreadOf(s.p99).String(), spreadOf(s.rss).String())
-		if lost := len(s.qps) - spreadOf(s.qps).n; lost > 0 {
-			t.note += fmt.Sprintf("%s has no figures of %d of its %d rounds. ", label(s.name), lost, len(s.qps))
-		}
+		t.missing(s)
 	}
 	return t.markdown()
 }

@@ -12,14 +12,21 @@ import (
 
 // sample is what the load generator reports of one window; its own names.
 type sample struct {
-	QPS          float64 `json:"qps"`
-	P50          float64 `json:"p50_us"`
-	P99          float64 `json:"p99_us"`
-	CPUPerQuery  float64 `json:"cpu_us_a_query"`
-	Queries      int64   `json:"queries"`
-	TotalQueries int64   `json:"total_queries"`
-	Bytes        int64   `json:"bytes"`
-	peakRSS      int64   // bytes, of the proxy
+	QPS               float64 `json:"qps"`
+	P50               float64 `json:"p50_us"`
+	P99               float64 `json:"p99_us"`
+	CPUPerQuery       float64 `json:"cpu_us_a_query"`
+	Queries           int64   `json:"queries"`
+	TotalQueries      int64   `json:"total_queries"`
+	Bytes             int64   `json:"bytes"`
+	ClearBytes        int64   `json:"clear_bytes"`
+	Seconds           float64 `json:"seconds"`
+	CPUSeconds        float64 `json:"cpu_seconds"`
+	BackendCPUSeconds float64 `json:"backend_cpu_seconds"`
+	AnswerBytes       int64   `json:"answer_bytes"`
+	AnswerSum         string  `json:"answer_sum"`
+	TLS               string  `json:"tls"`
+	peakRSS           int64   // bytes, of the proxy
 }
 
 // work is one thing that is measured of everybody in turn.
@@ -42,6 +49,7 @@ func (b *bench) load(to instance, mode string, conns int, args ...string) (sampl
 	if to.proc != nil {
 		argv = append(argv, "-pid", fmt.Sprint(to.proc.pid()))
 	}
+	argv = append(argv, to.load...)
 	var s sample
 	out, err := b.procs.run(b.cpuLoad, append(argv, args...)...)
 	if err != nil {

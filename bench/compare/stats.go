@@ -43,6 +43,15 @@ func ratios(a, b []float64) []float64 {
 	return out
 }
 
+// differences subtracts round by round.
+func differences(a, b []float64) []float64 {
+	out := make([]float64, min(len(a), len(b)))
+	for i := range out {
+		out[i] = a[i] - b[i]
+	}
+	return out
+}
+
 // String is the median alone, in three digits or so.
 func (s spread) String() string {
 	switch m := math.Abs(s.median); {

@@ -20,6 +20,7 @@ type testbedState struct {
 	Database string `json:"database"`
 	Primary  struct {
 		Addr string `json:"addr"`
+		PID  int    `json:"pid"`
 	} `json:"primary"`
 	Replicas []struct {
 		Addr string `json:"addr"`
@@ -29,15 +30,18 @@ type testbedState struct {
 			Name     string `json:"name"`
 			Password string `json:"password"`
 		} `json:"app"`
+		Empty struct {
+			Name string `json:"name"`
+		} `json:"empty"` // has no password
 	} `json:"users"`
 }
 
-// startTestbed starts a primary and two replicas. The testbed ends, and takes
+// startTestbed starts a primary and, unless args say otherwise, two replicas. The testbed ends, and takes
 // its servers with it, when its standard input does: so it has no parent-death
 // signal, which would leave it no time for that.
-func (b *bench) startTestbed() (*proc, testbedState, error) {
+func (b *bench) startTestbed(args ...string) (*proc, testbedState, error) {
 	var state testbedState
-	c := &proc{name: "testbed", out: &tailBuffer{}, cmd: exec.Command(b.bin("testbed"), "run", "--json", "--stdin")}
+	c := &proc{name: "testbed", out: &tailBuffer{}, cmd: exec.Command(b.bin("testbed"), append([]string{"run", "--json", "--stdin"}, args...)...)}
 	c.cmd.Stderr = c.out
 	var err error
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {

@@ -152,6 +152,9 @@ func (c *conn) arrived(b []byte) {
 
 // take takes bytes of packets.
 func (c *conn) take(b []byte) {
+	if c.r.phase == phaseMeasure {
+		c.r.report.ClearBytes += int64(len(b))
+	}
 	switch c.state {
 	case stateBusy:
 		c.answer(b)
@@ -303,8 +306,17 @@ func (c *conn) enter() {
 	if r.phase == phaseLogin {
 		r.ready++
 	} else {
-		c.request()
+		c.goOn()
 	}
+}
+
+// goOn sends the next request, now or when it is time.
+func (c *conn) goOn() {
+	if c.r.arrivals > 0 && c.r.mode != "connect" {
+		c.r.resting = append(c.r.resting, c)
+		return
+	}
+	c.request()
 }
 
 // request sends the next request, if there is one to send.
@@ -313,7 +325,7 @@ func (c *conn) request() {
 	if r.mode == "idle" {
 		return
 	}
-	if r.phase >= phaseDrain {
+	if r.phase >= phaseDrain || c.state != stateReady {
 		return
 	}
 	c.want = expect{head: c.reply.Bytes}
@@ -378,7 +390,7 @@ func (c *conn) answer(b []byte) {
 		r.hist.add(time.Since(r.base) - c.begun)
 	}
 	if r.mode != "connect" {
-		c.request()
+		c.goOn()
 		return
 	}
 	if err := c.send(wire.AppendPacket(nil, 0, []byte{wire.ComQuit})); err != nil {

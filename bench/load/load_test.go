@@ -164,11 +164,33 @@ func runAgainst(t *testing.T, addr, mode string) *report {
 	return r
 }
 
+// runUntilAnswered runs longer and longer until a window sees an answer: other
+// tests may have the CPUs.
+func runUntilAnswered(t *testing.T, o options) *report {
+	t.Helper()
+	o.timeout = 10 * time.Second
+	for {
+		r, err := run(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Errors > 0 || r.TotalQueries > 0 || o.duration > 10*time.Second {
+			return r
+		}
+		o.duration *= 2
+	}
+}
+
 func TestRightAnswersAreNoErrors(t *testing.T) {
 	for _, caps := range []uint32{wire.ServerCaps, wire.ServerCaps &^ wire.CapDeprecateEOF} {
 		addr := script{caps: caps, answer: func(_ int, p []byte) []byte { return right(caps&wire.CapDeprecateEOF, p) }}.start(t)
 		for _, mode := range modes {
-			r := runAgainst(t, addr, mode)
+			var r *report
+			if mode == "idle" {
+				r = runAgainst(t, addr, mode)
+			} else {
+				r = runUntilAnswered(t, optionsFor(addr, mode))
+			}
 			if r.Errors != 0 {
 				t.Errorf("%s: %d errors: %q", mode, r.Errors, r.FirstErrors)
 			}

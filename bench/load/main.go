@@ -37,7 +37,7 @@ func main() {
 	flag.BoolVar(&o.noDeprecateEOF, "eof", false, "do not ask for DEPRECATE_EOF")
 	flag.IntVar(&o.pid, "pid", 0, "process whose CPU time during the window is reported")
 	flag.IntVar(&o.backendPID, "backend-pid", 0, "another such process")
-	flag.Float64Var(&o.arrivals, "arrivals", 0, "connections that connect begins a `second`, at most -conns at once; 0: each when one before it has ended")
+	flag.Float64Var(&o.arrivals, "arrivals", 0, "connections that connect begins a `second`, at most -conns at once, or requests of all connections; 0: each when the one before it has ended")
 	flag.StringVar(&o.query, "query", "", "`statement` of the mode query; all its answers must be the same")
 	flag.StringVar((*string)(&o.tls), "tls", "", "TLS 1.3: mysql (after the greeting, as MySQL's clients do) or raw (from the first byte on)")
 	cert := flag.String("tls-cert", "", "PEM `file` of the certificate that must be shown")
@@ -60,7 +60,7 @@ func main() {
 			os.Exit(1)
 		}
 	}
-	if o.mode == "idle" || o.arrivals > 0 {
+	if o.mode == "idle" || o.mode == "connect" && o.arrivals > 0 {
 		// The connections stand, or the storm is on: whoever started this may look
 		// at the proxy now.
 		o.onReady = func() { fmt.Println(`{"ready":true}`) }

@@ -17,6 +17,7 @@ type report struct {
 	P99               float64  `json:"p99_us"`
 	Max               float64  `json:"max_us"`
 	Bytes             int64    `json:"bytes"`                  // received, as they were on the wire
+	ClearBytes        int64    `json:"clear_bytes"`            // the same without TLS and compression
 	CPUSeconds        float64  `json:"cpu_seconds"`            // of -pid
 	CPUPerQuery       float64  `json:"cpu_us_a_query"`         // of -pid
 	BackendCPUSeconds float64  `json:"backend_cpu_seconds"`    // of -backend-pid

@@ -24,7 +24,7 @@ type options struct {
 	rate                     int64
 	noDeprecateEOF           bool
 	pid, backendPID          int
-	arrivals                 float64 // connections begun a second, in connect mode; 0: as many as can be
+	arrivals                 float64 // connections begun a second in connect mode, else requests; 0: as many as can be
 	query                    string  // of the mode query
 	tls                      tlsMode
 	tlsConfig                *tls.Config // set if tls is
@@ -62,7 +62,8 @@ type runner struct {
 	conns   []*conn       // by descriptor
 	slots   []conn
 	waiting []*conn // slots that have not begun to connect
-	dialed  float64 // slots that have, ever
+	resting []*conn // logged in, waiting for the time of their next request
+	arrived float64 // connections or requests begun, of those that arrivals is about
 	login   int     // slots on the way in
 	ready   int     // slots that are logged in, in the first phase
 	busy    int     // slots with an answer or a login outstanding
@@ -118,16 +119,16 @@ func (r *runner) loop() error {
 	}
 	for r.phase != phaseOver {
 		wait := r.until - r.now
-		for len(r.waiting) > 0 && r.login < inFlight && r.phase < phaseDrain {
-			if d := r.untilArrival(); d > 0 {
-				wait = min(wait, d)
-				break
-			}
+		for len(r.waiting) > 0 && r.login < inFlight && r.phase < phaseDrain && (r.mode != "connect" || r.due(&wait)) {
 			last := len(r.waiting) - 1
 			c := r.waiting[last]
 			r.waiting = r.waiting[:last]
-			r.dialed++
 			r.dial(c)
+		}
+		for len(r.resting) > 0 && r.phase < phaseDrain && r.due(&wait) {
+			c := r.resting[0]
+			r.resting = append(r.resting[:0], r.resting[1:]...)
+			c.request()
 		}
 		if r.mode == "slow" && r.phase != phaseLogin {
 			wait = min(wait, tick)
@@ -141,7 +142,12 @@ func (r *runner) loop() error {
 			if c := r.at(int(e.Fd)); c != nil {
 				c.event()
 			} else if e.Fd == 0 {
-				r.until = 0 // nothing is ever written to it: this is its end
+				// Nothing is ever written to it: this is its end, and would come
+				// again with each Wait.
+				if err := r.poll.Del(0); err != nil {
+					return fmt.Errorf("watch the standard input: %w", err)
+				}
+				r.until = 0
 			}
 		}
 		if r.mode == "slow" && r.phase != phaseLogin {
@@ -154,14 +160,20 @@ func (r *runner) loop() error {
 	return nil
 }
 
-// untilArrival is how long it is until the next connection is to begin. What
-// was due while all slots were taken is not made up for later.
-func (r *runner) untilArrival() time.Duration {
+// due says whether the next connection or request may begin, and counts it. If
+// not, wait is at most the time until then. What was due while everybody was
+// busy is not made up for later.
+func (r *runner) due(wait *time.Duration) bool {
 	if r.arrivals == 0 {
-		return 0
+		return true
 	}
-	r.dialed = max(r.dialed, r.arrivals*r.now.Seconds()-float64(len(r.slots)))
-	return time.Duration(r.dialed/r.arrivals*1e9) - r.now
+	r.arrived = max(r.arrived, r.arrivals*r.now.Seconds()-float64(len(r.slots)))
+	if left := time.Duration(r.arrived/r.arrivals*1e9) - r.now; left > 0 {
+		*wait = min(*wait, left)
+		return false
+	}
+	r.arrived++
+	return true
 }
 
 func (r *runner) at(fd int) *conn {
@@ -189,7 +201,7 @@ func (r *runner) turn() error {
 			}
 			for i := range r.slots {
 				if c := &r.slots[i]; c.state == stateReady {
-					c.request()
+					c.goOn()
 				}
 			}
 		} else if r.now >= r.until {

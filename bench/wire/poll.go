@@ -34,6 +34,11 @@ func (p *Poller) Mod(fd int, events uint32) error {
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
+// Del forgets a descriptor.
+func (p *Poller) Del(fd int) error {
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
 // Wait returns the ready descriptors, none after timeout milliseconds; -1 waits
 // for ever. The slice is valid until the next Wait.
 func (p *Poller) Wait(timeout int) ([]unix.EpollEvent, error) {
