@@ -76,6 +76,7 @@ type client struct {
 
 	tls       bool // it speaks TLS, or has asked to
 	sentLogin bool // the login packet has passed
+	spoke     bool // it has said something, in the middle of a response, since the server last did
 	answered  bool // the command that is passing has a response
 	held      bool // not read from: too many exchanges, or a command before the login's end
 	quit      bool // COM_QUIT has passed
@@ -239,6 +240,7 @@ loop:
 				s.queue.last().seq = b[3]
 			}
 		case c.state == clientInfile:
+			c.spoke = true
 			if size == 0 {
 				c.uploaded()
 			}
@@ -250,7 +252,7 @@ loop:
 			sent = n
 			continue
 		case s.dialogue && (s.queue.last().Command.Streams() || s.converses(b[3])):
-			// A replica's word to a stream, or plugin data of a COM_CHANGE_USER.
+			c.spoke = true // a replica's word to a stream, or plugin data of a COM_CHANGE_USER
 		case s.dialogue:
 			c.hold() // a command that does not wait for the end of the dialogue
 			break loop

@@ -34,8 +34,7 @@ func (c *client) compress() {
 // asked is called when the server has asked for a file: the client's next
 // packets are that.
 func (c *client) asked() {
-	s := c.server
-	s.filed, c.fileSeq = true, s.resp.Seq()+1
+	c.fileSeq = c.server.resp.Seq() + 1
 	c.enter(clientInfile)
 }
 
@@ -91,7 +90,7 @@ func (s *server) number(b []byte) []byte {
 		return b
 	}
 	switch c := s.client; {
-	case s.resp.Begun() && s.filed:
+	case s.resp.Begun() && c.spoke:
 		b[3] = c.req.Seq() + 1
 	case s.resp.Begun():
 		b[3] = s.resp.Seq() + 1

@@ -150,6 +150,7 @@ func (x *scripted) converse(p []byte) (used int) {
 			c.hold()
 			break
 		}
+		c.spoke = true
 		c.req.Open(b)
 		n += packet.HeaderLen
 	}
@@ -172,6 +173,7 @@ func (x *scripted) file(p []byte) (used int) {
 		}
 		ended = packet.Packet(b).PayloadLen() == 0 && !c.req.Continued()
 		c.req.Open(b)
+		c.spoke = true
 		if c.zip != nil {
 			c.renumber(b)
 		}

@@ -32,7 +32,7 @@ func (x *scripted) response(s *server, p []byte) (used int) {
 		}
 		k, step := s.resp.Feed(b)
 		if k > 0 {
-			s.filed = false
+			c.spoke = false
 		}
 		x.take(s, p[n:n+k])
 		n += k
@@ -131,7 +131,6 @@ func (x *scripted) asked(s *server) {
 	x.cmd.in = nil
 	x.cmd.uploading, x.cmd.asked = x.cmd.running, s.resp.Seq()
 	relayed := x.cmd.fate != fateSwallow
-	s.filed = true
 	if in != nil {
 		collected := x.cmd.fate == fateCollect
 		x.fill(in, s)

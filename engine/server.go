@@ -68,7 +68,6 @@ type server struct {
 	zip     *packet.Compressed // nil without compression
 	state   serverState
 
-	filed bool // the client has sent a file, which the next packet is about
 	// dialogue is set while the last exchange is one to which the client sends
 	// packets that are no commands.
 	dialogue bool
@@ -166,7 +165,7 @@ loop:
 		k, step := s.resp.Feed(b)
 		n += k
 		if k > 0 {
-			s.filed = false
+			c.spoke = false
 		}
 		switch step {
 		case packet.More:

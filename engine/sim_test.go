@@ -239,9 +239,36 @@ func simServer(c *Conn, caps packet.Capability) error {
 	}
 }
 
+// simLogin is how a session begins, at its server and at its client.
+func simLogin(caps packet.Capability, secret bool, client, server packet.Capability) (admit, enter []Step) {
+	if !secret && client|server == 0 {
+		return steps(Admit(caps)), steps(Enter(caps))
+	}
+	offered, shown, seq := caps|server, caps|client, byte(1)
+	if secret {
+		offered, shown, seq = offered|packet.CapSSL, shown|packet.CapSSL, 2
+	}
+	g, in, out := Greeting(shown), Login(offered), Login(shown)
+	in.ZstdLevel, out.ZstdLevel = 3, 3
+	admit, enter = steps(Greet(Greeting(offered))), steps(ExpectPacket(0, g.Append(nil)))
+	if secret {
+		admit = append(admit, ExpectPacket(1, sslRequest(in)), StartTLS(ServerTLS(), true))
+		enter = append(enter, SendPacket(1, sslRequest(Login(caps))), StartTLS(ClientTLS(), false))
+	}
+	admit = append(admit, ExpectPacket(seq, in.Append(nil, offered)), SendPacket(seq+1, OK(0)))
+	enter = append(enter, SendPacket(seq, out.Append(nil, shown)), ExpectPacket(seq+1, OK(0)))
+	if server != 0 {
+		admit = append(admit, CompressAtOnce(server, true))
+	}
+	if client != 0 {
+		enter = append(enter, CompressAtOnce(client, false))
+	}
+	return admit, enter
+}
+
 // simClient sends commands in batches and compares what comes back.
-func simClient(c *Conn, rng *rand.Rand, caps packet.Capability) error {
-	if err := c.Run(Enter(caps)); err != nil {
+func simClient(c *Conn, rng *rand.Rand, caps packet.Capability, enter []Step) error {
+	if err := c.Run(enter...); err != nil {
 		return fmt.Errorf("%w: %w", errCut, err)
 	}
 	for range 1 + rng.IntN(12) {
@@ -290,10 +317,18 @@ func simClient(c *Conn, rng *rand.Rand, caps packet.Capability) error {
 func TestSimulation(t *testing.T) {
 	lasts, seed := simSettings(t)
 	for _, tc := range []struct {
-		name  string
-		wires bool
-		reset int
-	}{{"direct", false, 0}, {"wires that split and stall", true, 0}, {"wires that reset as well", true, 3}} {
+		name   string
+		wires  bool
+		reset  int
+		secret bool              // TLS on both sides
+		client packet.Capability // how it compresses
+		server packet.Capability
+	}{
+		{"direct", false, 0, false, 0, 0}, {"wires that split and stall", true, 0, false, 0, 0}, {"wires that reset as well", true, 3, false, 0, 0},
+		{"TLS", true, 0, true, 0, 0}, {"TLS on wires that reset", true, 3, true, 0, 0},
+		{"zlib", true, 0, false, packet.CapCompress, packet.CapCompress}, {"zstd from clients only", false, 0, false, packet.CapZstd, 0},
+		{"zstd in TLS, zlib from clients", true, 0, true, packet.CapCompress, packet.CapZstd}, {"zlib to servers only, on wires that reset", true, 3, false, 0, packet.CapCompress},
+	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
 			caps := func(i uint64) packet.Capability {
@@ -310,8 +345,9 @@ func TestSimulation(t *testing.T) {
 			// All sessions of a world have the same capabilities, since a
 			// server does not know which client's it gets.
 			mine := caps(seed)
+			admit, enter := simLogin(mine, tc.secret, tc.client, tc.server)
 			s := w.serverOf(func(i int, c *Conn) error {
-				err := c.Run(Admit(mine))
+				err := c.Run(admit...)
 				if err == nil {
 					err = simServer(c, mine)
 				} else {
@@ -337,6 +373,10 @@ func TestSimulation(t *testing.T) {
 			}
 			cfg := w.config(backend)
 			cfg.Loops = 2
+			if tc.secret {
+				withTLS(TLSRequire, TLSSame)(&cfg)
+			}
+			compressing(tc.client, tc.server)(&cfg)
 			w.start(cfg)
 			front := w.front()
 			var fw *Wire
@@ -362,7 +402,7 @@ func TestSimulation(t *testing.T) {
 							return
 						}
 						rng := rand.New(rand.NewPCG(seed, uint64(i)<<32|n))
-						report(fmt.Sprintf("client %d session %d", i, n), simClient(c, rng, mine))
+						report(fmt.Sprintf("client %d session %d", i, n), simClient(c, rng, mine, enter))
 						c.Close()
 						sessions.Add(1)
 					}

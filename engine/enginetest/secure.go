@@ -85,9 +85,19 @@ func (b behind) Read(p []byte) (int, error) { return b.r.Read(p) }
 // Compress speaks compressed from here on, and checks that the ids of frames
 // count on.
 func Compress(algorithm packet.Capability, server bool) Step {
+	return compress(algorithm, server, true)
+}
+
+// CompressAtOnce is Compress for commands that are sent without waiting: there
+// is no rule for the ids of their frames.
+func CompressAtOnce(algorithm packet.Capability, server bool) Step {
+	return compress(algorithm, server, false)
+}
+
+func compress(algorithm packet.Capability, server, strict bool) Step {
 	return Step{"compress", func(c *Conn) error {
 		c.Conn = &compressed{Conn: c.Conn, r: bufio.NewReader(io.MultiReader(io.LimitReader(c.r, int64(c.r.Buffered())), c.Conn)),
-			codec: packet.NewCompressed(algorithm, 3), server: server}
+			codec: packet.NewCompressed(algorithm, 3), server: server, strict: strict}
 		c.r = bufio.NewReaderSize(c.Conn, 64<<10)
 		return nil
 	}}
@@ -98,6 +108,7 @@ type compressed struct {
 	r      *bufio.Reader
 	codec  *packet.Compressed
 	server bool
+	strict bool // ids are checked
 	next   byte // id of the next frame, whoever sends it
 	plain  []byte
 }
@@ -123,7 +134,7 @@ func (c *compressed) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if id := head[3]; id != c.next && !(c.server && id == 0) {
+		if id := head[3]; c.strict && id != c.next && !(c.server && id == 0) {
 			return 0, fmt.Errorf("frame %d, want %d", id, c.next)
 		}
 		c.next = head[3] + 1
