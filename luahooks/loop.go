@@ -109,6 +109,9 @@ type quickFunction struct {
 	// only the function itself can answer: nothing has happened then. It calls no
 	// Lua and leaves the stack alone.
 	quick func(args []lua.LValue) (value lua.LValue, ok bool)
+	// many, if there is one, has several results: it sets the first ones of results,
+	// which are nil as Lua has it, and drops what is too much.
+	many func(args, results []lua.LValue) (ok bool)
 }
 
 // shortcut is what the loop does for a function in Lua that is part of the program.
@@ -283,7 +286,16 @@ frames:
 					continue
 				}
 			case lua.OP_CALL:
-				if called, ok := regs[a].(*lua.LFunction); ok && inst.b() != 0 && (inst.c() == 2 || inst.c() == 1) {
+				called, ok := regs[a].(*lua.LFunction)
+				if ok && inst.b() != 0 && inst.c() > 2 && inst.c()-1 <= mostResults {
+					if n := inst.c() - 1; v.callMany(called, regs[a:], inst.b()-1, n) {
+						if top := lbase + a + n; top > reg.top {
+							reg.top = top
+						}
+						continue
+					}
+				}
+				if ok && inst.b() != 0 && (inst.c() == 2 || inst.c() == 1) {
 					if quick := v.quickOf(called); quick != nil {
 						if result, ok := quick(regs[a+1 : a+inst.b()]); ok {
 							if inst.c() == 1 {
@@ -322,6 +334,31 @@ frames:
 			continue frames
 		}
 	}
+}
+
+// mostResults is how many results callMany takes.
+const mostResults = 8
+
+// callMany calls a function with nargs arguments behind it for n results, which take
+// its place, and tells whether it has.
+func (v *vm) callMany(fn *lua.LFunction, regs []lua.LValue, nargs, n int) bool {
+	if unsafe.SliceData(fn.Upvalues) != &quickMark[0] {
+		return false
+	}
+	q := (*quickFunction)(unsafe.Pointer(fn))
+	if q.many == nil {
+		return false
+	}
+	results := v.results[:n]
+	for i := range results {
+		results[i] = lua.LNil
+	}
+	ok := q.many(regs[1:1+nargs], results)
+	if ok {
+		copy(regs, results)
+	}
+	clear(results)
+	return ok
 }
 
 // takesAll tells whether the instruction takes all values up to the registry's top.

@@ -1,6 +1,7 @@
 package luahooks
 
 import (
+	"strings"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
@@ -204,4 +205,66 @@ func (v *vm) quickInjection(args []lua.LValue) (q *hook.Queue, in *hook.Injectio
 		}
 	}
 	return s.session.Queue(), &hook.Injection{ID: truncate(float64(id)), Query: string(text), ResultNeeded: needed, Queued: time.Now()}, true
+}
+
+// quickFind is string.find.
+func (s *stdlib) quickFind(args, results []lua.LValue) bool {
+	if len(args) < 2 || len(args) > 4 {
+		return false
+	}
+	subject, ok1 := args[0].(lua.LString)
+	text, ok2 := args[1].(lua.LString)
+	init := 0
+	if len(args) > 2 {
+		n, ok := args[2].(lua.LNumber)
+		if !ok {
+			return false
+		}
+		init = min(max(fromEnd(cutInt(float64(n)), len(subject))-1, 0), len(subject))
+	}
+	if !ok1 || !ok2 {
+		return false
+	}
+	set := func(i int, value lua.LValue) {
+		if i < len(results) {
+			results[i] = value
+		}
+	}
+	if isPlain(string(text)) || len(args) == 4 && truth(args[3]) {
+		if at := strings.Index(string(subject[init:]), string(text)); at >= 0 {
+			set(0, intValue(init+at+1))
+			set(1, intValue(init+at+len(text)))
+		}
+		return true
+	}
+	m := s.matcher(string(subject), s.patterns.get(string(text), true))
+	defer s.release(m)
+	from, to := m.search(init)
+	if m.failed != "" {
+		return false
+	}
+	if to < 0 {
+		return true
+	}
+	set(0, intValue(from+1))
+	set(1, intValue(to))
+	for i := range m.level {
+		part, position, why := m.captured(i, from, to)
+		switch {
+		case why != "":
+			return false
+		case position != 0:
+			set(i+2, intValue(position))
+		case i+2 < len(results):
+			set(i+2, stringValue(part, string(subject)))
+		}
+	}
+	return true
+}
+
+// quickFindOne is string.find for its first result.
+func (s *stdlib) quickFindOne(args []lua.LValue) (lua.LValue, bool) {
+	results := [1]lua.LValue{lua.LNil}
+	ok := s.quickFind(args, results[:])
+	return results[0], ok
 }

@@ -53,11 +53,17 @@ func TestLoopDoesAsGopherLuaDoes(t *testing.T) {
 		"upvalues":         `local n = 0; local function f() n = n + 1; return n end; f(); f(); print(n, f())`,
 		"lengths":          `print(#"abc", #{1, 2, nil}, #proxy.global.backends, #proxy.queries, pcall(function() return #nil end))`,
 		"length of a proxy object with metamethods": `print(#setmetatable({}, {__len = function() return 9 end}))`,
-		"tables":                          `local t = {a = 1, 2}; t.b = t.a; t[2] = 3; print(t.a, t.b, t[1], t[2], t.c, t[9], t["a"], t[1.5])`,
-		"metatables":                      `local log = {}; local t = setmetatable({}, {__index = function(_, k) return k .. "!" end, __newindex = function(t, k, v) rawset(t, k, v * 2) end}); t.x = 2; print(t.x, t.y, t[1])`,
-		"index nil":                       `print(pcall(function() local t; return t.x end)); print(pcall(function() local t; t.x = 1 end)); print(pcall(function() local t = {}; return t.a.b end)); print(pcall(function() return nope:method() end))`,
-		"strings":                         `print(("aB9"):upper(), ("aB9"):lower(), ("abc"):sub(2), ("abc"):sub(-2, -1), ("abc"):byte(), ("abc"):byte(9), ("abc"):len(), ("x"):rep(3))`,
-		"string errors":                   `print(pcall(string.upper)); print(pcall(function() return ("x"):sub() end)); print(pcall(function() return ("x"):nope() end)); print(pcall(function() return string.char(256) end))`,
+		"tables":        `local t = {a = 1, 2}; t.b = t.a; t[2] = 3; print(t.a, t.b, t[1], t[2], t.c, t[9], t["a"], t[1.5])`,
+		"metatables":    `local log = {}; local t = setmetatable({}, {__index = function(_, k) return k .. "!" end, __newindex = function(t, k, v) rawset(t, k, v * 2) end}); t.x = 2; print(t.x, t.y, t[1])`,
+		"index nil":     `print(pcall(function() local t; return t.x end)); print(pcall(function() local t; t.x = 1 end)); print(pcall(function() local t = {}; return t.a.b end)); print(pcall(function() return nope:method() end))`,
+		"strings":       `print(("aB9"):upper(), ("aB9"):lower(), ("abc"):sub(2), ("abc"):sub(-2, -1), ("abc"):byte(), ("abc"):byte(9), ("abc"):len(), ("x"):rep(3))`,
+		"string errors": `print(pcall(string.upper)); print(pcall(function() return ("x"):sub() end)); print(pcall(function() return ("x"):nope() end)); print(pcall(function() return string.char(256) end))`,
+		"find": `local f = string.find; local function show(...) print(select("#", ...), ...) end
+			local a, b, c, d, e = ("key = value"):find("(%w+)%s*=%s*(%w+)"); show(a, b, c, d, e)
+			a, b, c = f("abc", "b"); show(a, b, c); a, b, c = f("abc", "x"); show(a, b, c); a, b, c = f("abc", "()b()", -2); show(a, b, c)
+			a = f("a+b", "+", 1, true); show(a, (f("abc", "[a", 1, true))); a, b = f("aXa", "%u", "2"); show(a, b); a, b = f("", ""); show(a, b); a, b = f("abc", "", 10); show(a, b); a, b = f(12, 2); show(a, b)
+			show(pcall(function() local a, b, c = f("abc", "(b"); return a end)); show(pcall(function() local a = f("abc", "[b"); return a end)); show(pcall(function() local a, b = f("abc"); return a end))
+			show(pcall(function() local a, b = f("abc", "%"); return a end)); a, b = f("abc", "b", nil); show(a, b); a, b, c, d, e = f("abcdefghi", "(a)(b)(c)(d)"); show(a, b, c, d, e); for i = 1, 2 do local p, q, r = f("x1y2", "(%d)", i); show(p, q, r) end`,
 		"numbers as strings":              `print(string.byte(12), string.upper(5), string.sub(123, 2), string.char("65"), tonumber("0x10"), tostring(nil), type(nil), pcall(type))`,
 		"concatenation":                   `print(1 .. "a" .. 2.5, pcall(function() return "a" .. {} end))`,
 		"methods of strings changed":      `local m = getmetatable(""); m.__index = function(s, k) return function() return s .. "." .. k end end; print(("a"):upper(), ("b"):nope())`,
@@ -169,5 +175,17 @@ func TestHooksThatHooksDefine(t *testing.T) {
 				t.Errorf("hooks are %b after", s.Hooks())
 			}
 		})
+	}
+}
+
+// A variable of its own in place of proxy is seen, also if it was there before.
+func TestLoopSeesAnotherProxy(t *testing.T) {
+	ours, theirs := bothLoops(t, "proxy = proxy\nproxy = nil\n"+`function read_query()
+		print(type(proxy.connection))
+		proxy = { connection = 5 }
+		print(proxy.connection)
+	end`)
+	if ours != theirs || !strings.Contains(ours, "userdata\n5\nnumber\n5") {
+		t.Errorf("our loop:\n%s\ngopher-lua's:\n%s", ours, theirs)
 	}
 }

@@ -2,6 +2,7 @@ package luahooks
 
 import (
 	"strings"
+	"unsafe"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -38,7 +39,8 @@ func (s *stdlib) openString(l *lua.LState) {
 		"upper":   stringUpper,
 	})
 	makeQuick(lib, quickString)
-	makeQuick(lib, map[string]quickCall{"upper": s.quickUpper})
+	makeQuick(lib, map[string]quickCall{"upper": s.quickUpper, "find": s.quickFindOne})
+	(*quickFunction)(unsafe.Pointer(lib.RawGetString("find").(*lua.LFunction))).many = s.quickFind
 	s.strings = lib
 	lib.RawSetString("gfind", lib.RawGetString("gmatch"))
 	meta := l.CreateTable(0, 8)

@@ -17,7 +17,7 @@ type tokenList struct {
 	// its neighbours. A nil block has none yet.
 	objects [][]tokenObject
 	one     [1][]tokenObject // the blocks, if one is enough
-	meta    *lua.LTable // of the objects
+	meta    *lua.LTable      // of the objects
 }
 
 // tokenObject is one token as userdata.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/bits"
+	"slices"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -117,7 +118,7 @@ func (s *script) execute() {
 	}
 	s.stage = ready
 	s.lacks = shape{-1, 0}
-	if s.env.RawGetString("proxy") == lua.LNil {
+	if !slices.Contains(hashKeys(s.env), lua.LValue(lua.LString("proxy"))) { // nor had it one
 		s.lacks = v.shapeOf(s.env)
 	}
 	s.refresh(true)

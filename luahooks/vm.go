@@ -49,6 +49,7 @@ type vm struct {
 	needed              *lua.LTable // { resultset_is_needed = true }, see isNeeded
 	appendFn, prependFn *lua.LFunction
 	queueMethods        *lua.LTable
+	results             [mostResults]lua.LValue // of callMany
 
 	class struct {
 		queue, connection, endpoint, address      *lua.LTable
