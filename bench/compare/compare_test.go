@@ -229,6 +229,19 @@ func TestAShortRun(t *testing.T) {
 	}
 }
 
+// TestAShortRunWithTLS has HAProxy and mysql-proxy agree on everything that is
+// to be the same, answer every query right, and survive a small storm.
+func TestAShortRunWithTLS(t *testing.T) {
+	err := run(t.Context(), strings.Fields("-write=false -unpinned -tls-contestants haproxy,mysql-proxy,haproxy-tls,mysql-proxy-tls,mysql-proxy-hybrid"+
+		" -works tls,handshakes -tls-conns 4 -rounds 2 -window 700ms -storm 30"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := children(t); len(left) > 0 {
+		t.Errorf("processes are left: %v", left)
+	}
+}
+
 func TestAnEndedContextStopsEverything(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(2*time.Second, cancel)
