@@ -48,9 +48,7 @@ func onEveryFlavour(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// onEveryMariaDB is for tests with statements or errors of MariaDB's own, and for
-// those where the driver logs in again and again through rw-splitting.lua: with
-// MySQL's default plugin the proxy does not manage that yet.
+// onEveryMariaDB is for tests with statements of MariaDB's own.
 func onEveryMariaDB(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	for _, f := range flavours {

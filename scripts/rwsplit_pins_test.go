@@ -130,7 +130,7 @@ func asText(t *testing.T, s *session, query string) string {
 
 // What the statement before left is asked for after a replica has answered it.
 func TestDiagnosticsOfAReadOnAReplica(t *testing.T) {
-	onEveryMariaDB(t, testDiagnosticsOfAReadOnAReplica)
+	onEveryFlavour(t, testDiagnosticsOfAReadOnAReplica)
 }
 
 func testDiagnosticsOfAReadOnAReplica(t *testing.T) {
@@ -158,7 +158,7 @@ func testDiagnosticsOfAReadOnAReplica(t *testing.T) {
 	}
 }
 
-func TestGetDiagnosticsAfterARead(t *testing.T) { onEveryMariaDB(t, testGetDiagnosticsAfterARead) }
+func TestGetDiagnosticsAfterARead(t *testing.T) { onEveryFlavour(t, testGetDiagnosticsAfterARead) }
 
 func testGetDiagnosticsAfterARead(t *testing.T) {
 	p := split(t)
@@ -177,7 +177,7 @@ func testGetDiagnosticsAfterARead(t *testing.T) {
 }
 
 // A binary prepared statement lives until it is closed.
-func TestPreparedStatements(t *testing.T) { onEveryMariaDB(t, testPreparedStatements) }
+func TestPreparedStatements(t *testing.T) { onEveryFlavour(t, testPreparedStatements) }
 
 func testPreparedStatements(t *testing.T) {
 	p := split(t)
@@ -240,7 +240,7 @@ func testPreparedStatements(t *testing.T) {
 	}
 }
 
-func TestLoadDataLocal(t *testing.T) { onEveryMariaDB(t, testLoadDataLocal) }
+func TestLoadDataLocal(t *testing.T) { onEveryFlavour(t, testLoadDataLocal) }
 
 func testLoadDataLocal(t *testing.T) {
 	p := split(t)
@@ -269,7 +269,7 @@ func testLoadDataLocal(t *testing.T) {
 }
 
 // Errors are those of a direct connection, and the session goes on.
-func TestErrors(t *testing.T) { onEveryMariaDB(t, testErrors) }
+func TestErrors(t *testing.T) { onEveryFlavour(t, testErrors) }
 
 func testErrors(t *testing.T) {
 	p := split(t)

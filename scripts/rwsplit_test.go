@@ -78,7 +78,7 @@ func testWhereStatementsRun(t *testing.T) {
 }
 
 // What does not tell by itself where it ran is counted by the servers.
-func TestWhereOtherReadsRun(t *testing.T) { onEveryMariaDB(t, testWhereOtherReadsRun) }
+func TestWhereOtherReadsRun(t *testing.T) { onEveryFlavour(t, testWhereOtherReadsRun) }
 
 func testWhereOtherReadsRun(t *testing.T) {
 	p := split(t)
@@ -116,7 +116,7 @@ func testWhereOtherReadsRun(t *testing.T) {
 	}
 }
 
-func TestReadsWithoutReplicas(t *testing.T) { onEveryMariaDB(t, testReadsWithoutReplicas) }
+func TestReadsWithoutReplicas(t *testing.T) { onEveryFlavour(t, testReadsWithoutReplicas) }
 
 func testReadsWithoutReplicas(t *testing.T) {
 	p := split(t)
@@ -134,7 +134,7 @@ func testReadsWithoutReplicas(t *testing.T) {
 	}
 }
 
-func TestReadsAreSpread(t *testing.T) { onEveryMariaDB(t, testReadsAreSpread) }
+func TestReadsAreSpread(t *testing.T) { onEveryFlavour(t, testReadsAreSpread) }
 
 func testReadsAreSpread(t *testing.T) {
 	p := split(t)
@@ -149,7 +149,7 @@ func testReadsAreSpread(t *testing.T) {
 	}
 }
 
-func TestReadsAfterAWriteSeeIt(t *testing.T) { onEveryMariaDB(t, testReadsAfterAWriteSeeIt) }
+func TestReadsAfterAWriteSeeIt(t *testing.T) { onEveryFlavour(t, testReadsAfterAWriteSeeIt) }
 
 func testReadsAfterAWriteSeeIt(t *testing.T) {
 	p := start(t, setup{script: "rw-splitting.lua", change: []string{"primary_after_write = 2", "primary_after_write = 3600"},
@@ -166,7 +166,7 @@ func testReadsAfterAWriteSeeIt(t *testing.T) {
 }
 
 // A server that does not escape by backslashes ends strings elsewhere.
-func TestWithoutBackslashEscapes(t *testing.T) { onEveryMariaDB(t, testWithoutBackslashEscapes) }
+func TestWithoutBackslashEscapes(t *testing.T) { onEveryFlavour(t, testWithoutBackslashEscapes) }
 
 func testWithoutBackslashEscapes(t *testing.T) {
 	var before string
@@ -196,7 +196,7 @@ func testWithoutBackslashEscapes(t *testing.T) {
 
 // A pool of clients that stay has connections with replicas, too, once a first
 // one has come and gone.
-func TestClientsThatStay(t *testing.T) { onEveryMariaDB(t, testClientsThatStay) }
+func TestClientsThatStay(t *testing.T) { onEveryFlavour(t, testClientsThatStay) }
 
 func testClientsThatStay(t *testing.T) {
 	p := split(t)
@@ -265,7 +265,7 @@ func TestHealthChecksDoNoHarm(t *testing.T) {
 // A session whose connection with the primary dies while it reads on a replica
 // goes on with another one, which takes on what the session had.
 func TestAKilledConnectionDuringARead(t *testing.T) {
-	onEveryMariaDB(t, testAKilledConnectionDuringARead)
+	onEveryFlavour(t, testAKilledConnectionDuringARead)
 }
 
 func testAKilledConnectionDuringARead(t *testing.T) {
@@ -319,7 +319,7 @@ func testAKilledConnectionDuringARead(t *testing.T) {
 }
 
 func TestAKilledReplicaDoesNotHurtReads(t *testing.T) {
-	onEveryMariaDB(t, testAKilledReplicaDoesNotHurtReads)
+	onEveryFlavour(t, testAKilledReplicaDoesNotHurtReads)
 }
 
 func testAKilledReplicaDoesNotHurtReads(t *testing.T) {

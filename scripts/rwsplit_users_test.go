@@ -59,7 +59,7 @@ func testUsersDoNotSeeEachOther(t *testing.T) {
 }
 
 // Connections are used again: otherwise the test above shows nothing.
-func TestConnectionsAreUsedAgain(t *testing.T) { onEveryMariaDB(t, testConnectionsAreUsedAgain) }
+func TestConnectionsAreUsedAgain(t *testing.T) { onEveryFlavour(t, testConnectionsAreUsedAgain) }
 
 func testConnectionsAreUsedAgain(t *testing.T) {
 	p := split(t)
@@ -111,7 +111,7 @@ func testANewUserWhileReplicasAreWarmed(t *testing.T) {
 // Sixteen clients at once, with mixed work, each with a model of what it must
 // see. Reads of what a client has just written go to the primary by a hint or a
 // transaction: replicas lag.
-func TestManyClients(t *testing.T) { onEveryMariaDB(t, testManyClients) }
+func TestManyClients(t *testing.T) { onEveryFlavour(t, testManyClients) }
 
 func testManyClients(t *testing.T) {
 	for base, threads := range map[int]string{100: "--event-threads=1", 200: "--event-threads=2"} {
