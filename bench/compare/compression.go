@@ -31,10 +31,10 @@ type packedWay struct {
 	algorithm string
 	like      int // the direct way with the same algorithm; its own place for direct ones
 	// In each round: MB of result a second, CPU milliseconds a MB of it, and bytes
-	// on the wire for one of the result.
-	rate, server, proxy, both, wire []float64
-	sum                             string
-	size                            int64
+	// on the wire for one of the result, and KB of result a frame.
+	rate, server, proxy, both, wire, frame []float64
+	sum                                    string
+	size                                   int64
 }
 
 // textRows and textRow make a result of about 10 MB.
@@ -186,7 +186,7 @@ func (t *prose) row() string {
 // packedWindow measures one way once.
 func (b *bench) packedWindow(w *packedWay, t testbedState) error {
 	nan := math.NaN()
-	rate, server, proxy, both, wire := nan, nan, nan, nan, nan
+	rate, server, proxy, both, wire, frame := nan, nan, nan, nan, nan, nan
 	s, err := b.load(w.instance, "query", 1, "-query", textQuery, "-user", t.Users.Empty.Name, "-db", t.Database,
 		"-compress", w.algorithm, "-backend-pid", fmt.Sprint(t.Primary.PID),
 		"-warmup", "300ms", "-duration", (2 * b.settings.window).String())
@@ -197,6 +197,9 @@ func (b *bench) packedWindow(w *packedWay, t testbedState) error {
 		mb := float64(s.ClearBytes) / 1e6
 		rate, server, wire = mb/s.Seconds, s.BackendCPUSeconds*1e3/mb, float64(s.Bytes)/float64(s.ClearBytes)
 		both = server
+		if s.Frames > 0 {
+			frame = mb * 1e3 / float64(s.Frames)
+		}
 		if w.proc != nil {
 			proxy = s.CPUSeconds * 1e3 / mb
 			both += proxy
@@ -204,13 +207,13 @@ func (b *bench) packedWindow(w *packedWay, t testbedState) error {
 		w.sum, w.size = s.AnswerSum, s.AnswerBytes
 	}
 	w.rate, w.server, w.proxy = append(w.rate, rate), append(w.server, server), append(w.proxy, proxy)
-	w.both, w.wire = append(w.both, both), append(w.wire, wire)
+	w.both, w.wire, w.frame = append(w.both, both), append(w.wire, wire), append(w.frame, frame)
 	return err
 }
 
 // compressTable shows the ways to one server's result.
 func compressTable(title string, ways []*packedWay) string {
-	t := newTable(title, "contestant", "with the client", "MB a second", "times direct alike", "server's CPU ms a MB", "proxy's", "both", "times direct alike", "on the wire")
+	t := newTable(title, "contestant", "with the client", "MB a second", "times direct alike", "server's CPU ms a MB", "proxy's", "both", "times direct alike", "on the wire", "KB a frame")
 	for i, w := range ways {
 		algorithm := w.algorithm
 		if algorithm == "" {
@@ -222,7 +225,7 @@ func compressTable(title string, ways []*packedWay) string {
 			rate, both = spreadOf(ratios(w.rate, like.rate)).withQuartiles(), spreadOf(ratios(w.both, like.both)).withQuartiles()
 		}
 		t.row(w.label, algorithm, spreadOf(w.rate).String(), rate, spreadOf(w.server).String(), spreadOf(w.proxy).String(),
-			spreadOf(w.both).String(), both, fmt.Sprintf("%.0f%%", 100*spreadOf(w.wire).median))
+			spreadOf(w.both).String(), both, fmt.Sprintf("%.0f%%", 100*spreadOf(w.wire).median), spreadOf(w.frame).String())
 		if lost := len(w.rate) - spreadOf(w.rate).n; lost > 0 {
 			t.note += fmt.Sprintf("%s, %s, has no figures of %d of its %d rounds. ", w.label, algorithm, lost, len(w.rate))
 		}

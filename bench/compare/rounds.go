@@ -20,6 +20,7 @@ type sample struct {
 	TotalQueries      int64   `json:"total_queries"`
 	Bytes             int64   `json:"bytes"`
 	ClearBytes        int64   `json:"clear_bytes"`
+	Frames            int64   `json:"frames"`
 	Seconds           float64 `json:"seconds"`
 	CPUSeconds        float64 `json:"cpu_seconds"`
 	BackendCPUSeconds float64 `json:"backend_cpu_seconds"`

@@ -63,10 +63,10 @@ func TestCompressionIsComparedWithTheServersOwn(t *testing.T) {
 	ways := []*packedWay{
 		{label: direct, rate: []float64{100, 200}, server: []float64{1, 1}, proxy: []float64{math.NaN(), math.NaN()}, both: []float64{1, 1}, wire: []float64{1, 1}},
 		{label: direct, algorithm: "zlib", like: 1, rate: []float64{10, 20}, server: []float64{8, 8}, proxy: []float64{math.NaN(), math.NaN()}, both: []float64{8, 8}, wire: []float64{.5, .5}},
-		{label: ours, algorithm: "zlib", like: 1, rate: []float64{20, 40}, server: []float64{1, 1}, proxy: []float64{3, 3}, both: []float64{4, 4}, wire: []float64{.4, .4}},
+		{label: ours, algorithm: "zlib", like: 1, rate: []float64{20, 40}, server: []float64{1, 1}, proxy: []float64{3, 3}, both: []float64{4, 4}, wire: []float64{.4, .4}, frame: []float64{64, 64}},
 	}
 	got := lineOf(t, compressTable("a title", ways), ours)
-	if want := "mysql-proxy,zlib,30.0,2.00 (2.00 to 2.00),1.00,3.00,4.00,0.50 (0.50 to 0.50),40%"; strings.Join(got, ",") != want {
+	if want := "mysql-proxy,zlib,30.0,2.00 (2.00 to 2.00),1.00,3.00,4.00,0.50 (0.50 to 0.50),40%,64.0"; strings.Join(got, ",") != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

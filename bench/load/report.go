@@ -18,6 +18,7 @@ type report struct {
 	Max               float64  `json:"max_us"`
 	Bytes             int64    `json:"bytes"`                  // received, as they were on the wire
 	ClearBytes        int64    `json:"clear_bytes"`            // the same without TLS and compression
+	Frames            int64    `json:"frames"`                 // of the compressed protocol
 	CPUSeconds        float64  `json:"cpu_seconds"`            // of -pid
 	CPUPerQuery       float64  `json:"cpu_us_a_query"`         // of -pid
 	BackendCPUSeconds float64  `json:"backend_cpu_seconds"`    // of -backend-pid

@@ -49,6 +49,9 @@ func (u *unpacker) unpack(b []byte, c *conn) error {
 		if err != nil {
 			return fmt.Errorf("compressed protocol: %w", err)
 		}
+		if c.r.phase == phaseMeasure {
+			c.r.report.Frames++
+		}
 		c.take(p)
 		b = b[n:]
 	}
