@@ -18,6 +18,7 @@ type Engine struct {
 	loops     []*loop
 	listeners []*reactor.Listener
 	backends  backends
+	shown     []hook.Backend    // the same, as scripts see them
 	scripts   hook.Scripts      // nil without a script
 	admin     *AdminConfig      // nil without the plugin
 	masked    packet.Capability // what clients are not shown of a backend's capabilities
@@ -46,6 +47,9 @@ func New(cfg Config) (_ *Engine, err error) {
 		}
 		seen[b.Addr.String()] = true
 		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly, index: len(e.backends.list)})
+	}
+	for _, b := range e.backends.list {
+		e.shown = append(e.shown, scriptBackend{b, e})
 	}
 	var loops []*reactor.Loop
 	for range cfg.Loops {

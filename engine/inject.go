@@ -61,12 +61,28 @@ func (x *scripted) send(s *server, q query, payload []byte) {
 	case packet.ComQuit:
 		s.tainted = true
 	}
-	if s.stale && x.renew(s) {
-		q.packets = bytes.Clone(q.packets)
-		x.cmd.held = &q
-		return
+	if s.stale {
+		if both, ok := x.c.loop.behindReset(q.packets); ok && x.renews(s) {
+			s.stale = false
+			s.skip++
+			s.expect(exchange{packet.Request{Command: packet.ComResetConnection}, 0})
+			q.packets = both
+		} else if x.renew(s) {
+			q.packets = bytes.Clone(q.packets)
+			x.cmd.held = &q
+			return
+		}
 	}
 	x.transmit(s, q)
+}
+
+// renews tells whether a COM_RESET_CONNECTION is all that renew would send, and the
+// command need not wait for its OK: then both go out in one write.
+func (x *scripted) renews(s *server) bool {
+	own := s.who.collation
+	db := x.half.DefaultDB
+	return s.renews && s.zip == nil && !s.moved && (db == "" || s.half.DefaultDB == db) &&
+		(own == 0 || own == s.collation || s.offers&packet.CapLongPassword == 0)
 }
 
 // renew has s, which was another client's, forget what that client left in it,
@@ -77,7 +93,7 @@ func (x *scripted) renew(s *server) (wait bool) {
 	s.stale = false
 	s.skip++
 	s.expect(exchange{packet.Request{Command: packet.ComResetConnection}, 0})
-	s.command([]byte{1, 0, 0, 0, byte(packet.ComResetConnection)})
+	s.command(resetConnection)
 	if own := s.who.collation; own != 0 && own != s.collation && s.offers&packet.CapLongPassword != 0 {
 		// MariaDB goes back to what the login has asked for, MySQL to its own default.
 		n := strconv.Itoa(int(own))
@@ -154,7 +170,6 @@ func (x *scripted) renewed(s *server, failed bool) {
 func (x *scripted) next() {
 	c, s := x.c, x.c.server
 	in := x.queue.Pop()
-	payload := []byte(in.Query)
 	switch {
 	case s == nil:
 		x.queue.Reset()
@@ -170,6 +185,7 @@ func (x *scripted) next() {
 		c.end(ReasonScript, nil)
 		return
 	}
+	packets, payload := x.pack(in.Query)
 	q, _ := packet.Expect(payload, len(payload))
 	last := byte(len(payload) / packet.MaxPayload)
 	x.cmd.in, x.cmd.fate, x.cmd.shift = in, fateForward, x.cmd.seq-last
@@ -184,7 +200,37 @@ func (x *scripted) next() {
 		x.cmd.schema = in.Query[1:]
 	}
 	in.Result.Command, in.Result.Capabilities = q.Command, s.caps
-	x.send(s, query{exchange{q, last}, packet.AppendPacket(nil, 0, payload)}, payload)
+	x.send(s, query{exchange{q, last}, packets}, payload)
+}
+
+// resetConnection is the packet of a COM_RESET_CONNECTION.
+var resetConnection = []byte{1, 0, 0, 0, byte(packet.ComResetConnection)}
+
+// scratch is how much memory for packets a loop keeps, in bytes.
+const scratch = 64 << 10
+
+// pack makes packets of a query. They borrow the loop's memory up to the next call;
+// before them is room for resetConnection.
+func (x *scripted) pack(query string) (packets, payload []byte) {
+	if len(query) > scratch {
+		payload = []byte(query)
+		return packet.AppendPacket(nil, 0, payload), payload
+	}
+	l := x.c.loop
+	l.packed = append(l.packed[:0], resetConnection...)
+	l.packed = append(packet.AppendHeader(l.packed, len(query), 0), query...)
+	packets = l.packed[len(resetConnection):]
+	return packets, packets[packet.HeaderLen:]
+}
+
+// behindReset is packets with a COM_RESET_CONNECTION before them, if they are those
+// of pack.
+func (l *loop) behindReset(packets []byte) (both []byte, ok bool) {
+	n := len(resetConnection)
+	if len(l.packed) != n+len(packets) || &l.packed[n] != &packets[0] {
+		return nil, false
+	}
+	return l.packed, true
 }
 
 // goOn sends the next query, or ends the command.

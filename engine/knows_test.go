@@ -34,7 +34,7 @@ func TestWhoKnowsWhom(t *testing.T) {
 		"github.com/yuin/gopher-lua":    {"luahooks"},
 		"github.com/panjf2000/gnet":     {"engine/reactor"},
 		"github.com/klauspost/compress": {"packet", "bench"},
-		"crypto/tls":                    {"engine/reactor", "engine", "engine/enginetest", "cmd"},
+		"crypto/tls":                    {"engine/reactor", "engine", "engine/enginetest", "cmd", "bench"},
 		"mysqlproxy/engine/enginetest":  {}, // for tests
 		"testing":                       {"engine/enginetest"},
 	}

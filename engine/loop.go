@@ -19,6 +19,8 @@ type loop struct {
 	asking  *scripted   // whose hook is running
 	waiting []*scripted // those with a command that waits for a pooled session
 
+	packed []byte // a query of a script as packets, and what goes before it: for one write
+
 	draining bool          // the proxy stops: sessions end when they become idle
 	late     bool          // those that did not were told to
 	stop     reactor.Timer // when the patience with them ends

@@ -263,12 +263,7 @@ func (l *loop) pool(b *Backend) *pool { return &l.pools[b.index] }
 // global is what all scripts share.
 type global struct{ e *Engine }
 
-func (g global) Backends() (list []hook.Backend) {
-	for _, b := range g.e.backends.list {
-		list = append(list, scriptBackend{b, g.e})
-	}
-	return list
-}
+func (g global) Backends() []hook.Backend { return g.e.shown }
 
 // scriptBackend is a backend as scripts see it.
 type scriptBackend struct {
