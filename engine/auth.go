@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/rsa"
+	"errors"
 	"runtime"
 
 	"mysqlproxy/packet"
@@ -25,7 +26,7 @@ import (
 
 // auth is such a dialogue. It belongs to a client session.
 type auth struct {
-	clientSafe, serverSafe bool
+	clientIs, serverIs safety
 
 	plugin    string
 	challenge []byte // the plugin's, which encrypted passwords are mixed with
@@ -38,6 +39,23 @@ type auth struct {
 	// is not known; nil if it has passed.
 	login func(response []byte)
 	busy  bool // the proxy's key is being used: nothing moves meanwhile
+}
+
+// safety is who could listen on a connection.
+type safety uint8
+
+const (
+	readable  safety = iota // anybody on the way
+	local                   // nobody: a unix socket
+	encrypted               // nobody: TLS
+)
+
+// safe tells which sides are safe to the plugin: a unix socket is to all but one.
+func (a *auth) safe() (client, server bool) {
+	if a.plugin == packet.PluginSHA256 {
+		return a.clientIs == encrypted, a.serverIs == encrypted
+	}
+	return a.clientIs != readable, a.serverIs != readable
 }
 
 // authStep is where a translation stands.
@@ -73,8 +91,9 @@ func (a *auth) begin(plugin, challenge []byte) {
 
 // fromClient takes what the client's plugin says, bare. out borrows p.
 func (a *auth) fromClient(p []byte) (to route, out []byte) {
+	clientSafe, serverSafe := a.safe()
 	switch {
-	case a.clientSafe == a.serverSafe, a.step == authThrough:
+	case clientSafe == serverSafe, a.step == authThrough:
 		return toServer, p
 	case a.step == authCipher:
 		a.step = authThrough
@@ -90,7 +109,7 @@ func (a *auth) fromClient(p []byte) (to route, out []byte) {
 			return a.secret(p, packet.SHA256KeyRequest)
 		}
 	case packet.PluginClear, packet.PluginDialog, pluginOpenID:
-		if !a.serverSafe {
+		if !serverSafe {
 			return toNobody, nil
 		}
 	}
@@ -100,14 +119,15 @@ func (a *auth) fromClient(p []byte) (to route, out []byte) {
 // secret takes a password, a password that is encrypted, or a request for a
 // key.
 func (a *auth) secret(p []byte, keyRequest byte) (to route, out []byte) {
+	_, serverSafe := a.safe()
 	switch asks := len(p) == 1 && p[0] == keyRequest; {
-	case asks && a.serverSafe:
+	case asks && serverSafe:
 		a.step = authCipher
 		return toKey, nil
 	case asks:
 		a.step = authThrough
 		return toServer, p
-	case a.serverSafe: // with a key that it knew already
+	case serverSafe: // with a key that it knew already
 		a.step = authThrough
 		return toDecrypt, p
 	}
@@ -141,7 +161,7 @@ func (a *auth) fromServer(p []byte) (to route, out []byte, err error) {
 		clear(a.password)
 		a.password, a.step = nil, authThrough
 		return toServer, out, err
-	case a.plugin == packet.PluginCachingSHA2 && len(p) == 2 && p[1] == packet.CachingSHA2FullAuth:
+	case a.plugin == packet.PluginCachingSHA2 && len(p) > 1 && p[1] == packet.CachingSHA2FullAuth: // clients may not look at the length
 		a.step = authFull
 	}
 	return toClient, p, nil
@@ -177,9 +197,9 @@ func (c *client) carry(to route, out []byte) {
 			return func() { c.carry(toClient, packet.AppendAuthMoreData(nil, pem)) }
 		})
 	case toDecrypt:
-		cipher := bytes.Clone(out)
+		cipher, challenge := bytes.Clone(out), a.challenge // a is the loop's
 		c.withKey(func(key *rsa.PrivateKey) func() {
-			password, err := packet.DecryptPassword(cipher, a.challenge, key)
+			password, err := packet.DecryptPassword(cipher, challenge, key)
 			if err != nil {
 				return func() { c.end(ReasonAuthKey, nil) }
 			}
@@ -211,7 +231,10 @@ func (c *client) withKey(do func(*rsa.PrivateKey) func()) {
 	c.hold()
 	go func() {
 		ciphers <- struct{}{}
-		then := do(key())
+		then := func() { c.end(ReasonInternal, errNoKey) }
+		if k := key(); k != nil {
+			then = do(k)
+		}
 		<-ciphers
 		c.loop.Post(func() {
 			if c.auth == a && c.state < clientClosing {
@@ -222,6 +245,8 @@ func (c *client) withKey(do func(*rsa.PrivateKey) func()) {
 		})
 	}()
 }
+
+var errNoKey = errors.New("there is no RSA key for passwords")
 
 // sendsPassword tells whether a plugin's response may be the password.
 func sendsPassword(plugin string) bool {

@@ -30,6 +30,8 @@ func TestTranslation(t *testing.T) {
 		plain = iota // neither is safe, or both
 		clientIs
 		serverIs
+		clientSocket // the other is TLS
+		serverSocket
 	)
 	type line struct {
 		who  byte // c or s
@@ -68,6 +70,10 @@ func TestTranslation(t *testing.T) {
 		{"sha256, no password in the login", packet.PluginSHA256, clientIs, []line{c("", toServer), sw(packet.PluginSHA256), c("pw\x00", toServer, 1), {'s', pem, toServer, cipher}}},
 		{"sha256, a key for a client", packet.PluginSHA256, serverIs, []line{c("\x01", toKey), c(string(cipher), toDecrypt)}},
 		{"sha256, both safe", packet.PluginSHA256, plain, []line{c("pw\x00", toServer)}},
+		{"sha256 takes no socket for safe, a server's", packet.PluginSHA256, serverSocket, []line{c("pw\x00", toServer, 1), {'s', pem, toServer, cipher}}},
+		{"sha256 takes no socket for safe, a client's", packet.PluginSHA256, clientSocket, []line{c("\x01", toKey), c(string(cipher), toDecrypt)}},
+		{"sha2 does, a server's", packet.PluginCachingSHA2, serverSocket, full(c("pw\x00", toServer))},
+		{"clear text may go over a socket", packet.PluginClear, serverSocket, []line{c("pw\x00", toServer)}},
 		{"clear text would be readable", packet.PluginClear, clientIs, []line{c("pw\x00", toNobody)}},
 		{"clear text, both safe or neither", packet.PluginClear, plain, []line{c("pw\x00", toServer)}},
 		{"clear text from a client that is not safe", packet.PluginClear, serverIs, []line{c("pw\x00", toServer)}},
@@ -78,7 +84,17 @@ func TestTranslation(t *testing.T) {
 		{"empty packets", packet.PluginParsec, clientIs, []line{c("", toServer), s(""), c("", toServer)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			a := &auth{clientSafe: tc.sides == clientIs, serverSafe: tc.sides == serverIs}
+			a := &auth{}
+			switch tc.sides {
+			case clientIs:
+				a.clientIs = encrypted
+			case serverIs:
+				a.serverIs = encrypted
+			case clientSocket:
+				a.clientIs, a.serverIs = local, encrypted
+			case serverSocket:
+				a.clientIs, a.serverIs = encrypted, local
+			}
 			a.begin([]byte(tc.plugin), challenge)
 			for i, ln := range tc.lines {
 				to, out, err := toNobody, []byte(nil), error(nil)
@@ -114,7 +130,7 @@ func TestTranslation(t *testing.T) {
 // A server whose key is none ends the login.
 func TestTranslationNeedsAKey(t *testing.T) {
 	for _, says := range []string{"\x01", "\x01-----BEGIN PUBLIC KEY-----\n", "\x01" + fmt.Sprint(make([]byte, 300))} {
-		a := &auth{clientSafe: true}
+		a := &auth{clientIs: encrypted}
 		a.begin([]byte(packet.PluginSHA256), bytes.Repeat([]byte{1}, packet.ChallengeLen))
 		if to, _ := a.fromClient([]byte("pw\x00")); to != toServer {
 			t.Fatal("the key is not asked for")
@@ -132,7 +148,7 @@ func FuzzTranslation(f *testing.F) {
 	f.Add(uint8(1), packet.PluginSHA256, []byte("\x04cpw\x00\x05s\xfed\x00x"))
 	f.Add(uint8(1), packet.PluginClear, []byte("\x04cpw\x00"))
 	f.Fuzz(func(t *testing.T, sides uint8, plugin string, talk []byte) {
-		a := &auth{clientSafe: sides&1 != 0, serverSafe: sides&2 != 0}
+		a := &auth{clientIs: safety(sides & 3 % 3), serverIs: safety(sides >> 2 & 3 % 3)}
 		a.begin([]byte(plugin), bytes.Repeat([]byte{7}, packet.ChallengeLen))
 		for len(talk) > 1 {
 			n := min(len(talk), 1+int(talk[0]))
@@ -150,8 +166,8 @@ func FuzzTranslation(f *testing.F) {
 			}
 			before := *a
 			to, out := a.fromClient(says)
-			readable := to == toServer && len(says) > 1 && bytes.Equal(out, says)
-			if a.clientSafe && !a.serverSafe && readable && before.step != authThrough &&
+			asItWas := to == toServer && len(says) > 1 && bytes.Equal(out, says)
+			if clientSafe, serverSafe := before.safe(); clientSafe && !serverSafe && asItWas && before.step != authThrough &&
 				(sendsPassword(before.plugin) && len(bytes.Trim(says, "\x00")) > 0 || before.step == authFull) {
 				t.Fatalf("%s, step %d: % x goes to the server as it is", before.plugin, before.step, says)
 			}

@@ -15,7 +15,7 @@ func (c *client) translated(payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.auth = &auth{clientSafe: c.safe(), serverSafe: s.safe(), client: c.req.Seq()}
+	c.auth = &auth{clientIs: c.safety(), serverIs: s.safety(), client: c.req.Seq()}
 	c.auth.begin(u.Plugin, nil)
 	if !sendsPassword(c.auth.plugin) {
 		return payload, nil
@@ -94,7 +94,9 @@ func (s *server) changeUserData(p []byte) (used int) {
 		var err error
 		switch step {
 		case packet.More:
-			to, out, err = c.auth.fromServer(out)
+			if to, out, err = c.auth.fromServer(out); c.auth.busy {
+				err = packet.ErrMalformed // an answer to what it has not heard
+			}
 		case packet.Malformed, packet.ClientTurn:
 			err = packet.ErrMalformed
 		case packet.Done:

@@ -266,7 +266,7 @@ loop:
 					c.hold()
 					break loop
 				}
-				if q.Command == packet.ComChangeUser && c.safe() != s.safe() {
+				if q.Command == packet.ComChangeUser && c.safety() != s.safety() {
 					s.conn.Write(p[sent:n])
 					k := c.changeUser(b, q)
 					if n += k; k == 0 || c.state >= clientClosing {
@@ -290,6 +290,7 @@ loop:
 		n += packet.HeaderLen
 	}
 	s.conn.Write(p[sent:n])
+	s.counts(!c.req.Whole())
 	return n
 }
 
@@ -429,6 +430,9 @@ func (c *client) end(r CloseReason, cause error) {
 // errSeq is the sequence id that an ERR for r must have now; ok is false if
 // none can stand here.
 func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
+	if c.state == clientBusy && c.auth != nil { // a COM_CHANGE_USER with ids of its own on either side
+		return c.auth.client + 1, true
+	}
 	if c.sx != nil && c.sx.cmd.running {
 		return c.sx.errSeq()
 	}
@@ -464,6 +468,8 @@ func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
 		switch {
 		case s == nil || !s.resp.Whole() || s.resp.Streaming():
 			return 0, false
+		case s.replied():
+			return c.req.Seq() + 1, c.req.Whole()
 		case s.resp.Begun():
 			return s.resp.Seq() + 1, true
 		}

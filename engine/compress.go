@@ -70,12 +70,31 @@ func (s *server) begin() {
 	s.zip.Begin()
 }
 
+// counts is called behind what was written of commands, of which the last may be
+// a part: responses to others that arrive in between do not change how its frames
+// count.
+func (s *server) counts(part bool) {
+	if s.zip != nil {
+		s.conn.Flush()
+		s.zip.Hold(part)
+	}
+}
+
+// counts is called behind what was written of responses, in the same way.
+func (c *client) counts(part bool) {
+	if c.zip != nil {
+		c.conn.Flush()
+		c.zip.Hold(part)
+	}
+}
+
 // command writes a command.
 func (s *server) command(packets []byte) {
 	if s.zip != nil {
 		s.begin()
 	}
 	s.conn.Write(packets)
+	s.counts(false)
 }
 
 // number makes the sequence id of the packet that b begins with, and cuts b off

@@ -26,6 +26,9 @@ func (x *scripted) enroll(pkt packet.Packet, in packet.Login) {
 	x.half.LoggedIn, x.half.Username, x.half.AuthResponse, x.half.DefaultDB = true, x.who.user, x.who.response, x.who.database
 	if x.who.caps&packet.CapPluginAuth != 0 {
 		x.half.AuthPlugin = string(in.Plugin)
+		if len(in.Plugin) > 0 {
+			c.auth.plugin = x.half.AuthPlugin // a pooled session's may be another
+		}
 	}
 	if x.kind == loginAdmin {
 		x.admit(in)
@@ -64,6 +67,7 @@ func (x *scripted) enroll(pkt packet.Packet, in packet.Login) {
 		s.caps = x.who.caps
 		c.sendLogin(s, pkt.Payload(), in)
 	case loginPooled:
+		x.raw = bytes.Clone(pkt) // the session may turn out to be of no use
 		x.changeUser(s, pkt, in)
 	case loginAgain, loginAdmin: // not here
 	}
@@ -102,8 +106,7 @@ func (x *scripted) replaceLogin(s *server, payload []byte) {
 		x.changeUserTo(s, payload)
 		return
 	}
-	c.auth.clientSafe = s.safe() // what the script says is not the client's password
-	c.auth.serverSafe = s.safe()
+	c.auth.clientIs, c.auth.serverIs = s.safety(), s.safety() // what the script says is not the client's password
 	c.auth.server = s.loginSeq()
 	s.caps = x.who.caps
 	in, err := packet.ParseLogin(payload, s.shown)
@@ -120,11 +123,15 @@ func (x *scripted) replaceLogin(s *server, payload []byte) {
 // login packet on a pooled session.
 func (x *scripted) changeUserTo(s *server, payload []byte) {
 	a := x.c.auth
-	a.clientSafe, a.serverSafe, a.server = x.c.safe(), s.safe(), 0
+	a.clientIs, a.serverIs, a.server = x.c.safety(), s.safety(), 0
 	s.enter(serverLogin)
 	s.resp.BeginLogin()
 	s.command(packet.AppendPacket(nil, 0, payload))
 }
+
+// errMustChangePassword is what a server says to any command of an account with
+// an expired password, COM_CHANGE_USER among them.
+const errMustChangePassword = 1820
 
 // longestResponse is what COM_CHANGE_USER's length byte can hold and servers
 // take, in bytes.
@@ -134,7 +141,7 @@ const longestResponse = 250
 func (x *scripted) changeUser(s *server, pkt packet.Packet, in packet.Login) {
 	c := x.c
 	switch {
-	case !s.fits(x.who.caps), x.who.caps&^s.caps&packet.CapPluginAuth != 0:
+	case !s.fits(x.who.caps), x.who.caps&^s.caps&packet.CapPluginAuth != 0, s.bares(c):
 		x.loginAgain(s, pkt)
 	case c.loop.engine.cfg.PoolNoChangeUser && s.who.direct:
 		if s.who.user != x.who.user || subtle.ConstantTimeCompare(s.who.response, x.who.response) != 1 {
@@ -153,7 +160,7 @@ func (x *scripted) changeUser(s *server, pkt packet.Packet, in packet.Login) {
 		if x.who.caps&packet.CapPluginAuth == 0 { // as a server takes a login without a plugin's name
 			u.Plugin = []byte(packet.PluginNative)
 		}
-		if c.safe() != s.safe() && sendsPassword(string(u.Plugin)) {
+		if c.safety() != s.safety() && sendsPassword(string(u.Plugin)) {
 			u.AuthResponse = nil // the server asks for it by an AuthSwitch, and then it is translated
 		}
 		x.changeUserTo(s, u.Append(nil, s.caps))
@@ -161,7 +168,7 @@ func (x *scripted) changeUser(s *server, pkt packet.Packet, in packet.Login) {
 }
 
 // loginAgain opens a new session with the same backend, because the pooled one
-// was negotiated with other capabilities than this client's. The client has
+// was negotiated with other capabilities than this client's, or without TLS. The client has
 // already answered the pooled one's challenge, so it will be asked again.
 func (x *scripted) loginAgain(s *server, pkt packet.Packet) {
 	c := x.c
@@ -244,6 +251,11 @@ func (x *scripted) answer(pkt packet.Packet) {
 func (x *scripted) toldLogin(s *server, pkt packet.Packet, done bool) bool {
 	c := x.c
 	refused := done && s.resp.Failed()
+	if refused && x.kind == loginPooled && s.resp.Code() == errMustChangePassword && !x.switched && x.raw != nil {
+		s.tainted = true // it is of the account that has to, and takes no other
+		x.loginAgain(s, x.raw)
+		return false
+	}
 	if done && !refused {
 		s.who = x.who
 		s.owner, s.stale, s.moved = x.id, false, false

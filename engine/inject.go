@@ -132,7 +132,7 @@ func (x *scripted) transmit(s *server, q query) {
 	if q.Command == packet.ComQuery {
 		s.moved = s.moved || mayMove(q.packets)
 	}
-	if q.Command == packet.ComChangeUser && x.cmd.in == nil && x.c.safe() != s.safe() {
+	if q.Command == packet.ComChangeUser && x.cmd.in == nil && x.c.safety() != s.safety() {
 		payload, err := x.c.translated(join(q.packets))
 		if err != nil {
 			x.c.end(ReasonClientProtocol, err)
@@ -259,6 +259,9 @@ func (x *scripted) finish() {
 	x.cmd.running, x.cmd.in, x.cmd.collected = false, nil, nil
 	if c.state == clientBusy {
 		c.enter(clientReady)
+	}
+	if c.counts(false); c.zip != nil && c.held {
+		c.zip.Answer(c.zip.Last() + 1) // the next command lies here already
 	}
 	c.release()
 }

@@ -154,7 +154,7 @@ func (c *client) sendLogin(s *server, payload []byte, in packet.Login) {
 		a.plugin = string(in.Plugin)
 	}
 	a.server = s.loginSeq() - 1
-	a.clientSafe, a.serverSafe = c.safe(), s.safe()
+	a.clientIs, a.serverIs = c.safety(), s.safety()
 	response := bytes.Clone(in.AuthResponse)
 	payload = bytes.Clone(payload)
 	shown := s.shown
@@ -193,7 +193,7 @@ func (s *server) loginData(p []byte) (used int) {
 		used += len(pkt)
 		_, step := s.resp.Feed(pkt)
 		done := step == packet.Done
-		unasked := !c.sentLogin || c.auth.login != nil || c.sx != nil && c.sx.awaiting
+		unasked := !c.sentLogin || c.auth.login != nil || c.auth.busy || c.sx != nil && c.sx.awaiting
 		if step == packet.Malformed || unasked && (!done || !s.resp.Failed()) {
 			c.end(ReasonServerProtocol, nil) // nonsense, or an answer to nothing
 			return len(p)

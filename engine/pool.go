@@ -182,6 +182,9 @@ func sameCommands(a, b packet.Capability) bool {
 
 // suits tells whether s, which is idle and x's user's, can be lent to x.
 func (s *server) suits(x *scripted) bool {
+	if s.bares(x.c) {
+		return false
+	}
 	if s.owner == x.id {
 		return true
 	}

@@ -420,3 +420,21 @@ func TestSwitchToTheSameBackend(t *testing.T) {
 		})
 	}
 }
+
+// A pooled session whose account must change its password first takes no other
+// login: the client is asked again for a fresh one.
+func TestPooledSessionOfAnExpiredPassword(t *testing.T) {
+	g, l := Greeting(Caps), Login(Caps)
+	again := l
+	again.AuthResponse = answer
+	ask := packet.AuthSwitch{Plugin: g.Plugin, Data: g.Challenge[:]}
+	must := packet.AppendERR(nil, errMustChangePassword, "HY000", "You must SET PASSWORD before executing this statement")
+	w := newWorld(t)
+	cfg := w.config(w.server(steps(Admit(Caps), ExpectPacket(0, changeOf(l, Caps)), SendPacket(1, must), ExpectEnd()),
+		steps(admitAs(again, Caps), ExpectEnd())))
+	with(pooling())(&cfg)
+	w.start(cfg)
+	w.clientNow("of the expired account", Enter(Caps))
+	w.clientNow("another", ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps)), ExpectPacket(2, ask.Append(nil)), SendPacket(3, answer), ExpectPacket(4, OK(0)))
+	w.idleSessions(0, "app", 1)
+}

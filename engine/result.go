@@ -159,7 +159,7 @@ func (x *scripted) done(s *server) {
 	} else {
 		s.resp.Begin(s.queue.first().Request)
 		if c.zip != nil && s.skip == 0 {
-			c.conn.Flush()
+			c.counts(false)
 			c.zip.Answer(1) // commands that were sent at once: each began a sequence
 		}
 	}
@@ -286,6 +286,8 @@ func (x *scripted) errSeq() (seq byte, ok bool) {
 		return 0, false
 	case x.c.state == clientInfile && (x.cmd.early || s.queue.empty()):
 		return 0, false // it has heard the end already
+	case s.replied():
+		return x.c.req.Seq() + 1, x.c.req.Whole()
 	case x.cmd.uploading && s.resp.Seq() == x.cmd.asked && x.c.req.Seq() != x.cmd.seq: // of the file has come
 		return x.c.req.Seq() + 1, true
 	}

@@ -287,6 +287,13 @@ func versionNumber(v []byte) uint32 {
 // data takes what the server of a scripted session sends in the command phase.
 func (x *scripted) data(s *server, p []byte) (used int) {
 	used = x.response(s, p)
+	if c := x.c; c.zip != nil && c.state < clientClosing {
+		under := x.cmd.answered // without the script, what the server has begun
+		if !x.cmd.running {
+			under = s.client == c && s.state == serverBusy && s.resp.Begun()
+		}
+		c.counts(c.state == clientBusy && under && !s.dialogue)
+	}
 	if x.c.loop.draining {
 		x.c.drain()
 	}

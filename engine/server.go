@@ -142,7 +142,10 @@ func (s *server) Data(_ *reactor.Conn, p []byte) (used int) {
 			return c.sx.data(s, p)
 		}
 		if c.auth != nil {
-			return s.changeUserData(p)
+			if used = s.changeUserData(p); c.loop.draining {
+				c.drain()
+			}
+			return used
 		}
 	case serverIdle:
 		s.idleEnded()
@@ -180,7 +183,7 @@ loop:
 			if c.zip != nil && !s.queue.empty() {
 				c.write(p[sent:n])
 				sent = n
-				c.conn.Flush()
+				c.counts(false)
 				c.zip.Answer(1) // commands that were sent at once: each began a sequence
 			}
 		case packet.Malformed:
@@ -191,6 +194,7 @@ loop:
 	if n > sent {
 		c.write(p[sent:n])
 	}
+	c.counts(c.state == clientBusy && s.resp.Begun() && !s.dialogue)
 	switch {
 	case end != reasonNone:
 		c.end(end, nil)
@@ -279,6 +283,10 @@ func (s *server) expect(x exchange) {
 func (s *server) converses(seq byte) bool {
 	return seq != 0 || s.queue.n <= 1 && s.resp.Begun() && s.resp.Seq() == 255
 }
+
+// replied tells whether the client has had the last word in an authentication
+// dialogue.
+func (s *server) replied() bool { return s.dialogue && s.client.spoke && !s.resp.Streaming() }
 
 // done is called when a response has passed.
 func (s *server) done() {

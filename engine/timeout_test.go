@@ -9,7 +9,7 @@ import (
 )
 
 // short is a time-out that tests wait for.
-const short = 200 * time.Millisecond
+const short = time.Second
 
 func readTimeout(c *Config)  { c.ReadTimeout = short }
 func writeTimeout(c *Config) { c.WriteTimeout = short }

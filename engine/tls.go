@@ -14,11 +14,33 @@ import (
 // Whether a server session speaks it is decided when its client has said whether
 // it does: at the client's first packet.
 
-// safe tells whether nobody can listen on the client's connection.
-func (c *client) safe() bool { return c.tls || c.conn.LocalAddr().Path != "" }
+// safety tells who could listen on the client's connection.
+func (c *client) safety() safety {
+	switch {
+	case c.tls:
+		return encrypted
+	case c.conn.LocalAddr().Path != "":
+		return local
+	}
+	return readable
+}
 
-// safe tells whether nobody can listen on the server's connection.
-func (s *server) safe() bool { return s.conn.Encrypted() || s.backend.Addr.Path != "" }
+// safe tells whether nobody can.
+func (c *client) safe() bool { return c.safety() != readable }
+
+// safety tells who could listen on the server's connection.
+func (s *server) safety() safety {
+	switch {
+	case s.conn.Encrypted():
+		return encrypted
+	case s.backend.Addr.Path != "":
+		return local
+	}
+	return readable
+}
+
+// safe tells whether nobody can.
+func (s *server) safe() bool { return s.safety() != readable }
 
 // startTLS has the client's connection speak TLS after its SSL request, and
 // begins with the server's if it will.
@@ -46,7 +68,7 @@ func (c *client) handshaken(_ tls.ConnectionState, err error) {
 // not it is made so, and the client is released when that is done. login is the
 // client's login packet or SSL request.
 func (s *server) secured(login []byte) bool {
-	if s.state != serverLogin || s.resp.Begun() || s.safe() || !s.wantsTLS() {
+	if s.state != serverLogin || s.resp.Begun() || s.safe() || !s.wantsTLS(s.client) {
 		return s.state != serverTLS
 	}
 	e := s.loop.engine
@@ -68,13 +90,13 @@ func (s *server) secured(login []byte) bool {
 	return false
 }
 
-// wantsTLS tells whether s will speak TLS.
-func (s *server) wantsTLS() bool {
+// wantsTLS tells whether a session with s's backend speaks TLS if it is c's.
+func (s *server) wantsTLS(c *client) bool {
 	switch s.loop.engine.cfg.BackendTLS {
 	case TLSOff:
 		return false
 	case TLSSame:
-		return s.client.tls && s.offers&packet.CapSSL != 0
+		return c.tls && s.offers&packet.CapSSL != 0
 	case TLSPrefer, TLSRequire:
 	}
 	return s.offers&packet.CapSSL != 0
@@ -101,6 +123,11 @@ func (s *server) handshaken(_ tls.ConnectionState, err error) {
 	s.enter(serverLogin)
 	c.release()
 }
+
+// bares tells whether s, which is logged in, would carry in clear what --backend-tls
+// has encrypted for c: a session of the pool may have been opened for a client
+// without TLS.
+func (s *server) bares(c *client) bool { return !s.safe() && s.wantsTLS(c) }
 
 // loginSeq is the sequence id of the login packet: an SSL request before it has
 // taken the first.

@@ -46,7 +46,7 @@ func (x *scripted) lacks() bool {
 // read/write backend that would suit x.
 func (l *loop) uses(x *scripted) bool {
 	for c := l.clients; c != nil; c = c.next {
-		if s := c.server; s != nil && c != x.c && !s.backend.ReadOnly && s.who.user == x.who.user && s.state >= serverReady && s.fits(x.who.caps) {
+		if s := c.server; s != nil && c != x.c && !s.backend.ReadOnly && s.who.user == x.who.user && s.state >= serverReady && s.fits(x.who.caps) && !s.bares(x.c) {
 			return true
 		}
 	}

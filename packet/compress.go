@@ -44,9 +44,11 @@ type Compressed struct {
 	in      inflater // the frame that is being inflated, if any
 	failed  bool
 
-	last byte    // sequence id of the last frame received
-	next byte    // sequence id of the next frame sent
-	kept *buffer // to send: what is not yet a frame
+	last   byte    // sequence id of the last frame received
+	next   byte    // sequence id of the next frame sent
+	ahead  bool    // what is received does not change next: see Hold
+	passed bool    // something was, meanwhile
+	kept   *buffer // to send: what is not yet a frame
 }
 
 // inflater inflates one frame.
@@ -93,8 +95,10 @@ func (c *Compressed) Decode(dst, src []byte) (filled, taken int, err error) {
 				return filled, taken, nil
 			}
 			c.body, c.last = payloadLen(c.head[:]), c.head[3]
+			if c.passed = c.ahead; !c.ahead {
+				c.next = c.last + 1
+			}
 			c.plain = int(c.head[4]) | int(c.head[5])<<8 | int(c.head[6])<<16
-			c.next = c.last + 1
 			if c.body == 0 && c.plain > 0 {
 				return filled, taken, c.fail()
 			}
@@ -262,11 +266,20 @@ func (c *Compressed) frame(dst, p []byte) []byte {
 
 // Begin says that the next frame sent starts a command: its sequence id is 0.
 // What came before must have been flushed.
-func (c *Compressed) Begin() { c.next = 0 }
+func (c *Compressed) Begin() { c.next, c.passed = 0, false }
 
 // Answer says which sequence id the next frame sent has. What came before must
 // have been flushed.
-func (c *Compressed) Answer(seq byte) { c.next = seq }
+func (c *Compressed) Answer(seq byte) { c.next, c.passed = seq, false }
+
+// Hold says whether a command or a response is under way, so that frames which
+// arrive meanwhile belong to another one and what is sent counts on. What came
+// before must have been flushed.
+func (c *Compressed) Hold(on bool) {
+	if c.ahead = on; !on && c.passed {
+		c.next, c.passed = c.last+1, false
+	}
+}
 
 // Last is the sequence id of the last frame of which the header was received.
 func (c *Compressed) Last() byte { return c.last }
