@@ -70,11 +70,12 @@ func newAuthority(t *testing.T, name string) *authority {
 
 func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
 
-// issue makes a certificate for 127.0.0.1, good for servers and clients, in
+// issue makes a certificate for 127.0.0.1 and localhost, good for servers and clients, in
 // name.pem and name-key.pem.
 func (a *authority) issue(name string) *x509.Certificate {
 	cert, _ := a.sign(name, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
+		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	})
 	return cert

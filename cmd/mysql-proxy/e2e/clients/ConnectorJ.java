@@ -11,6 +11,8 @@ public class ConnectorJ {
     public static void main(String[] args) throws Exception {
         for (String options : new String[] {"", "&useServerPrepStmts=true", "&useServerPrepStmts=true&useBulkStmts=false", "&useBatchMultiSend=false&rewriteBatchedStatements=true"}) {
             String url = String.format("jdbc:mariadb://%s:%s/%s?allowMultiQueries=true%s", System.getenv("DB_HOST"), System.getenv("DB_PORT"), System.getenv("DB_NAME"), options);
+            if (System.getenv("DB_TLS") != null) url += "&useSsl=true&serverSslCert=" + System.getenv("DB_TLS");
+            if (System.getenv("DB_COMPRESS") != null) url += "&useCompression=true";
             try (Connection c = DriverManager.getConnection(url, System.getenv("DB_USER"), System.getenv("DB_PASSWORD"))) {
                 run(c);
             } catch (Throwable e) {

@@ -3,9 +3,12 @@ use warnings;
 use utf8;
 use DBI;
 
+# With Connector/C the module cannot insist on TLS; the server has to.
+my $layers = ($ENV{DB_TLS} ? ";mysql_ssl=1;mysql_ssl_optional=1;mysql_ssl_ca_file=$ENV{DB_TLS}" : "")
+    . ($ENV{DB_COMPRESS} ? ";mysql_compression=1" : "");
 # DBD::mysql prepares at the server or in the client: both are used.
 for my $server (0, 1) {
-    my $db = DBI->connect("DBI:mysql:host=$ENV{DB_HOST};port=$ENV{DB_PORT};database=$ENV{DB_NAME};mysql_server_prepare=$server;mysql_multi_statements=1",
+    my $db = DBI->connect("DBI:mysql:host=$ENV{DB_HOST};port=$ENV{DB_PORT};database=$ENV{DB_NAME};mysql_server_prepare=$server;mysql_multi_statements=1$layers",
         $ENV{DB_USER}, $ENV{DB_PASSWORD}, { RaiseError => 1, PrintError => 0, mysql_enable_utf8mb4 => 1 });
     $db->do("DROP TABLE IF EXISTS t");
     $db->do("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(200), d DATETIME(6), n DECIMAL(20,5), b LONGTEXT)");

@@ -4,6 +4,8 @@
 set -eu
 # Since 11.4 it refuses a server without TLS, unless told.
 if mariadb --version | grep -q 'from 10\.'; then tls=; else tls=--disable-ssl-verify-server-cert; fi
+[ -z "${DB_TLS-}" ] || tls="--ssl-ca=$DB_TLS --ssl-verify-server-cert"
+[ -z "${DB_COMPRESS-}" ] || tls="$tls --compress"
 cli() { mariadb --no-defaults $tls -h "$DB_HOST" -P "$DB_PORT" --protocol=tcp -u "$DB_USER" -p"$DB_PASSWORD" --default-character-set=utf8mb4 --local-infile=1 "$@" "$DB_NAME"; }
 is() { [ "$1" = "$2" ] || { echo "got: $1" >&2; echo "want: $2" >&2; exit 1; }; }
 

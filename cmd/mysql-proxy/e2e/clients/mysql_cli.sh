@@ -3,7 +3,10 @@
 # LOCAL, DELIMITER, warnings, status, and the exit code of an error.
 set -eu
 # Accounts of caching_sha2_password need a key where there is no TLS.
-cli() { mysql --no-defaults --get-server-public-key -h "$DB_HOST" -P "$DB_PORT" --protocol=tcp -u "$DB_USER" -p"$DB_PASSWORD" --default-character-set=utf8mb4 --local-infile=1 "$@" "$DB_NAME"; }
+tls=
+[ -z "${DB_TLS-}" ] || tls="--ssl-mode=VERIFY_IDENTITY --ssl-ca=$DB_TLS"
+[ -z "${DB_COMPRESS-}" ] || tls="$tls --compression-algorithms=$DB_COMPRESS"
+cli() { mysql --no-defaults $tls --get-server-public-key -h "$DB_HOST" -P "$DB_PORT" --protocol=tcp -u "$DB_USER" -p"$DB_PASSWORD" --default-character-set=utf8mb4 --local-infile=1 "$@" "$DB_NAME"; }
 is() { [ "$1" = "$2" ] || { echo "got: $1" >&2; echo "want: $2" >&2; exit 1; }; }
 
 printf '1\tone\t1.5\n2\tGrüße 🐬\t\\N\n' > "$DB_TMP/cli.tsv"
@@ -29,6 +32,6 @@ is "$(cli -N --quick -e 'SELECT seq FROM seq_1_to_20000' | awk '{ n += $1 } END 
 cli --commands -e status | grep -q '^Server version'
 if out=$(cli -e 'SELECT * FROM missing' 2>&1); then echo "an error exits with 0" >&2; exit 1; fi
 case "$out" in *"ERROR 1146 (42S02)"*) ;; *) echo "$out" >&2; exit 1 ;; esac
-mysqladmin --no-defaults --get-server-public-key -h "$DB_HOST" -P "$DB_PORT" --protocol=tcp -u "$DB_USER" -p"$DB_PASSWORD" ping | grep -q alive
-mysqladmin --no-defaults --get-server-public-key -h "$DB_HOST" -P "$DB_PORT" --protocol=tcp -u "$DB_USER" -p"$DB_PASSWORD" processlist | grep -q "$DB_USER"
+mysqladmin --no-defaults $tls --get-server-public-key -h "$DB_HOST" -P "$DB_PORT" --protocol=tcp -u "$DB_USER" -p"$DB_PASSWORD" ping | grep -q alive
+mysqladmin --no-defaults $tls --get-server-public-key -h "$DB_HOST" -P "$DB_PORT" --protocol=tcp -u "$DB_USER" -p"$DB_PASSWORD" processlist | grep -q "$DB_USER"
 echo OK

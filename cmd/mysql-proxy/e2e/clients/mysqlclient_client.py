@@ -8,7 +8,8 @@ import MySQLdb.constants.CLIENT
 conn = MySQLdb.connect(
     host=os.environ["DB_HOST"], port=int(os.environ["DB_PORT"]), user=os.environ["DB_USER"],
     passwd=os.environ["DB_PASSWORD"], db=os.environ["DB_NAME"], charset="utf8mb4",
-    client_flag=MySQLdb.constants.CLIENT.MULTI_STATEMENTS)
+    client_flag=MySQLdb.constants.CLIENT.MULTI_STATEMENTS, compress="DB_COMPRESS" in os.environ,
+    **({"ssl": {"ca": os.environ["DB_TLS"]}} if "DB_TLS" in os.environ else {}))
 cur = conn.cursor()
 cur.execute("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(200), d DATETIME(6), n DECIMAL(20,5), b LONGBLOB)")
 

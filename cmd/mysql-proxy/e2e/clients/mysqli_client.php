@@ -7,7 +7,12 @@ function check($ok, $what) {
 }
 
 mysqli_report(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT);
-$db = new mysqli(getenv("DB_HOST"), getenv("DB_USER"), getenv("DB_PASSWORD"), getenv("DB_NAME"), (int)getenv("DB_PORT"));
+$db = mysqli_init();
+if (getenv("DB_TLS")) {
+    $db->ssl_set(null, null, getenv("DB_TLS"), null, null);
+}
+$db->real_connect(getenv("DB_HOST"), getenv("DB_USER"), getenv("DB_PASSWORD"), getenv("DB_NAME"), (int)getenv("DB_PORT"), null,
+    (getenv("DB_TLS") ? MYSQLI_CLIENT_SSL : 0) | (getenv("DB_COMPRESS") ? MYSQLI_CLIENT_COMPRESS : 0));
 $db->set_charset("utf8mb4");
 $db->query("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(200), d DATETIME(6), n DECIMAL(20,5), f DOUBLE, b LONGBLOB)");
 

@@ -8,7 +8,9 @@ function check($ok, $what) {
 
 $dsn = sprintf("mysql:host=%s;port=%s;dbname=%s;charset=utf8mb4", getenv("DB_HOST"), getenv("DB_PORT"), getenv("DB_NAME"));
 foreach ([true, false] as $emulate) {
-    $db = new PDO($dsn, getenv("DB_USER"), getenv("DB_PASSWORD"), [PDO::ATTR_EMULATE_PREPARES => $emulate, PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION]);
+    $db = new PDO($dsn, getenv("DB_USER"), getenv("DB_PASSWORD"), [PDO::ATTR_EMULATE_PREPARES => $emulate, PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION]
+        + (getenv("DB_TLS") ? [PDO::MYSQL_ATTR_SSL_CA => getenv("DB_TLS"), PDO::MYSQL_ATTR_SSL_VERIFY_SERVER_CERT => true] : [])
+        + (getenv("DB_COMPRESS") ? [PDO::MYSQL_ATTR_COMPRESS => true] : []));
     $db->exec("DROP TABLE IF EXISTS t");
     $db->exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(200), d DATETIME(6), n DECIMAL(20,5), b LONGBLOB)");
 

@@ -8,7 +8,8 @@ import pymysql.constants.CLIENT as CLIENT
 conn = pymysql.connect(
     host=os.environ["DB_HOST"], port=int(os.environ["DB_PORT"]), user=os.environ["DB_USER"],
     password=os.environ["DB_PASSWORD"], database=os.environ["DB_NAME"], charset="utf8mb4",
-    client_flag=CLIENT.MULTI_STATEMENTS, local_infile=True)
+    client_flag=CLIENT.MULTI_STATEMENTS, local_infile=True,
+    ssl={"ca": os.environ["DB_TLS"]} if "DB_TLS" in os.environ else None)
 cur = conn.cursor()
 cur.execute("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(200), d DATETIME(6), n DECIMAL(20,5), b LONGBLOB)")
 

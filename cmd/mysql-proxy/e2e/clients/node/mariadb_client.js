@@ -4,6 +4,7 @@ const mariadb = require("mariadb");
 const config = {
   host: process.env.DB_HOST, port: +process.env.DB_PORT, user: process.env.DB_USER, password: process.env.DB_PASSWORD,
   database: process.env.DB_NAME, multipleStatements: true, dateStrings: true, decimalAsNumber: false, pipelining: true,
+  ...(process.env.DB_TLS && { ssl: { ca: require("node:fs").readFileSync(process.env.DB_TLS) } }),
 };
 
 async function run(options) {
