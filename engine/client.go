@@ -80,6 +80,7 @@ type client struct {
 	answered  bool // the command that is passing has a response
 	held      bool // not read from: too many exchanges, or a command before the login's end
 	quit      bool // COM_QUIT has passed
+	unsafe    bool // a backend did not offer the TLS that it must
 	tries     uint8
 
 	shown   packet.Capability  // of the greeting that the client saw
@@ -152,7 +153,11 @@ func (c *client) dial(b *Backend) {
 			b.release()
 		}
 		e.cfg.Log.Error("all backends are down", "client", c.remote.String())
-		c.end(ReasonNoBackend, nil)
+		if c.unsafe {
+			c.end(ReasonServerNoTLS, nil)
+		} else {
+			c.end(ReasonNoBackend, nil)
+		}
 		return
 	}
 	c.tries++

@@ -249,3 +249,23 @@ func TestNoPasswordInClear(t *testing.T) {
 		w.talk(2, ReasonServerLost, append(sideOf(true).logsIn(sha2), ExpectPacket(3, []byte{1, 4}), SendPacket(4, secret), Drain())...)
 	})
 }
+
+// One backend without TLS does not draw all clients of a proxy that wants it.
+func TestABackendWithoutTheTLSItMustHave(t *testing.T) {
+	w := newWorld(t)
+	bad := w.serverOf(func(_ int, c *Conn) error { return c.Run(Greet(Greeting(Caps)), ExpectEnd()) })
+	s := sideOf(true)
+	good := w.serverOf(func(_ int, c *Conn) error {
+		return c.Run(append(s.greets(Login(Caps)), SendPacket(3, OK(0)), ExpectEnd())...)
+	})
+	cfg := w.config(bad.Addr(), good.Addr())
+	withTLS(TLSPrefer, TLSRequire)(&cfg)
+	w.start(cfg)
+	c := sideOf(false)
+	for i := range 4 {
+		w.clientNow("client", append(c.logsIn(Login(Caps)), ExpectPacket(2, OK(0)))...)
+		if n := good.Connections(); n != i+1 {
+			t.Errorf("the backend with TLS has had %d sessions, want %d", n, i+1)
+		}
+	}
+}

@@ -243,12 +243,17 @@ func (s *server) greeting(p []byte) (used int) {
 		return len(p)
 	}
 	s.shown, s.collation = g.Capabilities, g.Collation
-	s.enter(serverLogin)
-	s.resp.BeginLogin()
 	if s.loop.engine.cfg.BackendTLS == TLSRequire && !s.safe() && s.offers&packet.CapSSL == 0 {
-		c.end(ReasonServerNoTLS, nil)
+		if c.state == clientGreeting { // another may have it, and this one must not draw all clients
+			c.unsafe = true
+			s.conn.Close(errNoTLS)
+		} else {
+			c.end(ReasonServerNoTLS, nil)
+		}
 		return len(p)
 	}
+	s.enter(serverLogin)
+	s.resp.BeginLogin()
 	if c.auth == nil {
 		c.auth = new(auth)
 	}
@@ -341,6 +346,8 @@ func (s *server) EOF(*reactor.Conn) {
 		c.end(ReasonServerLost, nil)
 	}
 }
+
+var errNoTLS = errors.New("it does not offer TLS, which --backend-tls requires")
 
 var errNoGreeting = errors.New("it took the connection and sent no greeting")
 

@@ -110,6 +110,9 @@ func (s *server) handshaken(_ tls.ConnectionState, err error) {
 	}
 	if err != nil {
 		s.loop.engine.cfg.Log.Error("the TLS handshake with a backend failed", "backend", s.backend.Addr.String(), "error", err)
+		if s.loop.engine.cfg.BackendTLS != TLSSame { // there it is good for clients without TLS
+			s.backend.fail(s.loop.engine, err) // else it would draw all clients, as the one with the fewest
+		}
 		if c.auth.client > 0 {
 			c.end(ReasonServerHandshake, err)
 			return
