@@ -349,6 +349,10 @@ func (c *client) Expired(*reactor.Timer) {
 		c.end(ReasonServerSilent, nil)
 		return
 	case clientTLS, clientLogin:
+		if c.state == clientLogin && c.server != nil && c.server.state == serverTLS {
+			c.end(ReasonServerHandshake, reactor.ErrTimeout)
+			return
+		}
 		c.end(ReasonLoginTimeout, nil)
 		return
 	case clientReady, clientBusy, clientInfile:
@@ -414,6 +418,9 @@ func (c *client) end(r CloseReason, cause error) {
 	}
 	if c.sx != nil {
 		c.sx.disconnect()
+	}
+	if c.auth != nil {
+		clear(c.auth.password)
 	}
 	c.loop.Disarm(&c.timer)
 	c.enter(clientClosing)

@@ -18,6 +18,10 @@ func compression(c packet.Capability) packet.Capability {
 	return c & packet.CapZstd
 }
 
+// usualZstd is up to which level clients may ask for zstd, if the operator has not
+// set a higher one.
+const usualZstd = 7
+
 // compress begins with it on the client's side, if it was agreed upon.
 func (c *client) compress() {
 	if c.packs == 0 {
@@ -25,7 +29,8 @@ func (c *client) compress() {
 	}
 	level := c.loop.engine.cfg.ZlibLevel
 	if c.packs == packet.CapZstd {
-		level = c.level
+		// What a client asks for is worked off on the loop that others need too.
+		level = min(c.level, max(usualZstd, c.loop.engine.cfg.ZstdLevel))
 	}
 	c.zip = packet.NewCompressed(c.packs, level)
 	c.conn.SetCodec(c.zip)

@@ -99,7 +99,7 @@ func (x *scripted) replaceLogin(s *server, payload []byte) {
 	c := x.c
 	x.who.direct = false
 	if x.kind == loginPooled {
-		if !s.fits(x.who.caps) || len(payload) == 0 || packet.Command(payload[0]) != packet.ComChangeUser {
+		if !s.fits(x.who.caps) || s.bares(c) || len(payload) == 0 || packet.Command(payload[0]) != packet.ComChangeUser {
 			c.end(ReasonPoolLogin, nil)
 			return
 		}

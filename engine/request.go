@@ -172,11 +172,10 @@ func (x *scripted) file(p []byte) (used int) {
 			break
 		}
 		ended = packet.Packet(b).PayloadLen() == 0 && !c.req.Continued()
-		c.req.Open(b)
-		c.spoke = true
-		if c.zip != nil {
+		if c.spoke = true; c.zip != nil {
 			c.renumber(b)
 		}
+		c.req.Open(b)
 		b[3] -= x.cmd.shift
 		n += packet.HeaderLen
 	}

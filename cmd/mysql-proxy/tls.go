@@ -124,6 +124,7 @@ func clientTLS(s *settings, listen []reactor.Addr, log *slog.Logger) (*tls.Confi
 	w, err := watch(log, func(texts [][]byte) (*tls.Config, error) {
 		c := base.Clone()
 		c.GetConfigForClient = nil
+		c.DynamicRecordSizingDisabled = true // as the reactor wants it of those that it is given
 		if s.ProxyTLSCert != "" {
 			pair, err := keyPair("proxy-tls-cert", "proxy-tls-key", texts[0], texts[1], log)
 			if err != nil {
