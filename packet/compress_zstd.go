@@ -11,12 +11,19 @@ import (
 const maxWindow = 1 << 24
 
 // zstdLevel is the level that a user's or a client's stands for: the encoder has
-// four, to which it maps zstd's 22.
+// four for zstd's 22. Its lowest one serves up to 3, the usual one: on rows it
+// takes half the time of the next, for 2 % more bytes, and still makes fewer than
+// servers do of their smaller frames.
 func zstdLevel(level int) int {
-	if level <= 0 {
-		level = 3
+	switch {
+	case level <= 3:
+		return int(zstd.SpeedFastest)
+	case level <= 7:
+		return int(zstd.SpeedDefault)
+	case level <= 15:
+		return int(zstd.SpeedBetterCompression)
 	}
-	return int(zstd.EncoderLevelFromZstd(level))
+	return int(zstd.SpeedBestCompression)
 }
 
 // zstdInflater inflates one frame of zstd of which the end does not fit where

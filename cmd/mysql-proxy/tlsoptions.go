@@ -60,7 +60,7 @@ var compressionOptions = []option{
 		help: "how hard zlib tries, 1 to 9",
 		dst:  func(s *settings) any { return &s.ZlibLevel }},
 	{long: "zstd-level", kind: intKind, arg: "N", def: "3", group: "proxy", low: 1, high: 22,
-		help: "how hard zstd tries, 1 to 22; the proxy's own has four steps (1, 3, 6 and 10 up), servers are asked for the number itself",
+		help: "how hard zstd tries, 1 to 22; the proxy's own has four steps (1, 4, 8 and 16 up), servers are asked for the number itself",
 		dst:  func(s *settings) any { return &s.ZstdLevel }},
 }
 

@@ -131,7 +131,13 @@ func (c *Conn) eof() {
 // flush sends what waits, as far as the kernel takes it.
 func (c *Conn) flush() {
 	for c.out.n > 0 {
-		n, errno := rawWritev(c.fd, c.out.vectors(c.loop.iov))
+		var n int
+		var errno unix.Errno
+		if h := c.out.head; h.next == nil { // most often, and cheaper
+			n, errno = rawWrite(c.fd, h.buf[h.r:h.w])
+		} else {
+			n, errno = rawWritev(c.fd, c.out.vectors(c.loop.iov))
+		}
 		if errno == unix.EAGAIN {
 			break
 		}
