@@ -231,8 +231,8 @@ func (r *runner) turn() error {
 		}
 		r.finish()
 		r.phase, r.until = phaseDrain, r.now+r.timeout
-		if r.mode == "slow" {
-			r.phase = phaseOver // the rest of the result would take minutes
+		if r.mode == "slow" || r.busy == 0 {
+			r.phase = phaseOver // the rest of slow's result would take minutes
 		}
 	case phaseDrain:
 		if r.busy == 0 {
