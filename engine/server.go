@@ -244,7 +244,7 @@ func (s *server) greeting(p []byte) (used int) {
 	}
 	s.shown, s.collation = g.Capabilities, g.Collation
 	if s.loop.engine.cfg.BackendTLS == TLSRequire && !s.safe() && s.offers&packet.CapSSL == 0 {
-		if c.state == clientGreeting { // another may have it, and this one must not draw all clients
+		if c.state == clientGreeting && len(s.loop.engine.backends.list) > 1 { // another may have it, and this one must not draw all clients
 			c.unsafe = true
 			s.conn.Close(errNoTLS)
 		} else {

@@ -110,8 +110,11 @@ func (s *server) handshaken(_ tls.ConnectionState, err error) {
 	}
 	if err != nil {
 		s.loop.engine.cfg.Log.Error("the TLS handshake with a backend failed", "backend", s.backend.Addr.String(), "error", err)
-		if s.loop.engine.cfg.BackendTLS != TLSSame { // there it is good for clients without TLS
-			s.backend.fail(s.loop.engine, err) // else it would draw all clients, as the one with the fewest
+		// It would draw all clients, as the one with the fewest. Alone it is better
+		// asked each time, for an ERR that says more, and with TLSSame it is good
+		// for clients without TLS.
+		if e := s.loop.engine; e.cfg.BackendTLS != TLSSame && len(e.backends.list) > 1 {
+			s.backend.fail(e, err)
 		}
 		if c.auth.client > 0 {
 			c.end(ReasonServerHandshake, err)

@@ -104,6 +104,7 @@ type Response struct {
 	state  state
 	cursor bool // the request asked for a cursor
 	turn   bool // the packet that is passing asks for a file
+	outs   bool // the rows that are passing are the OUT parameters of a CALL, whose OK is still to come
 	failed bool // the response ended in an ERR
 	begun  bool // a packet of the response has passed, or begun to
 
@@ -139,7 +140,7 @@ func (r *Response) Begin(q Request) {
 func (r *Response) BeginLogin() { r.begin(stAuth) }
 
 func (r *Response) begin(s state) {
-	r.state, r.cursor, r.turn, r.failed, r.begun, r.code = s, false, false, false, false, 0
+	r.state, r.cursor, r.turn, r.outs, r.failed, r.begun, r.code = s, false, false, false, false, false, 0
 	r.tally = tally{}
 }
 

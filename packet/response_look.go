@@ -210,7 +210,7 @@ func (r *Response) lookColEOF(p []byte, n int) saw {
 		return sawShort
 	}
 	status := uint16(p[3]) | uint16(p[4])<<8
-	r.state = stRows
+	r.state, r.outs = stRows, status&StatusPSOutParams != 0
 	// The rows of an opened cursor wait for COM_STMT_FETCH. The flag alone says
 	// nothing: inside a CALL whose procedure has a cursor open, rows follow.
 	if r.cursor && status&StatusCursorExists != 0 && status&StatusMoreResults == 0 {
@@ -230,8 +230,10 @@ func (r *Response) lookEnd(p []byte, n int) saw {
 		r.status = status
 	} // else it is the EOF of servers before 4.1, which has no flags
 	more := r.state == stFirst || r.state == stRows
-	if more && status&StatusMoreResults != 0 {
-		r.state = stFirst
+	// MySQL 9.7 takes MORE_RESULTS off the EOF behind OUT parameters, and sends the
+	// OK of the CALL all the same.
+	if more && (status&StatusMoreResults != 0 || r.outs && r.state == stRows) {
+		r.state, r.outs = stFirst, false
 	} else {
 		r.state = stEnd
 	}

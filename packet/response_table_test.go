@@ -156,6 +156,9 @@ var resultRows = []tableRow{
 	{name: "a prepared call with OUT parameters", asked: execute, say: func(s *stream) {
 		s.columns(1).bytes(0, 0).end(more).columns(1).bytes(0, 0).end(more | StatusPSOutParams).ok(auto).done(auto)
 	}},
+	{name: "OUT parameters behind which MySQL 9.7 says that there is no more", asked: execute, never: CapDeprecateEOF, say: func(s *stream) {
+		s.columns(1).bytes(0, 0).end(more).count(1).defs(1).eof(more|StatusPSOutParams).bytes(0, 0).end(auto).ok(auto).done(auto)
+	}},
 	{name: "LOAD DATA LOCAL", asked: query, say: func(s *stream) { s.bytes(append([]byte{0xfb}, "/tmp/f"...)...).turn(3, 0).ok(auto).done(auto) }},
 	{name: "LOAD DATA LOCAL, refused at the end", asked: query, say: func(s *stream) { s.bytes(0xfb, 'f').turn(2, 0).err(1062).failed(1062, 0) }},
 	{name: "LOAD DATA LOCAL of no name", asked: query, say: func(s *stream) { s.bytes(0xfb).turn(1, 0).ok(auto).done(auto) }},

@@ -178,7 +178,7 @@ func TestSlowLogin(t *testing.T) {
 
 // A client that wants TLS although the greeting offers none is told so.
 func TestTLSThatIsNotOffered(t *testing.T) {
-	p := startProxy(t, []string{bed.Primary.Addr})
+	p := startProxy(t, []string{bed.Primary.Addr}, "--proxy-tls=off")
 	nc, err := net.Dial("tcp", p.addr)
 	if err != nil {
 		t.Fatal(err)
