@@ -14,6 +14,7 @@ type oracle struct {
 	left   int    // packets, in COUNT
 	then   string // the state behind them
 	cursor bool
+	outs   bool // the result is the OUT parameters of a CALL, behind which its OK comes
 	at     seen // status, failed and code as they are
 }
 
@@ -22,6 +23,7 @@ func (o *oracle) has(c Capability) bool { return o.caps&c != 0 }
 func (o *oracle) begin(q Request) {
 	o.at.failed, o.at.code = false, 0
 	o.cursor = q.Cursor && q.Command == ComStmtExecute
+	o.outs = false
 	if q == loginRequest {
 		o.state = "AUTH"
 		return
@@ -127,6 +129,7 @@ func (o *oracle) packet(p []byte) Step {
 			return Malformed
 		}
 		o.state = "ROWS"
+		o.outs = len(p) >= 5 && binary.LittleEndian.Uint16(p[3:])&0x1000 != 0
 		if len(p) >= 5 && o.cursor {
 			if status := binary.LittleEndian.Uint16(p[3:]); status&0x40 != 0 && status&0x08 == 0 {
 				o.at.status = status
@@ -140,6 +143,13 @@ func (o *oracle) packet(p []byte) Step {
 			return More
 		case p[0] == 0xff:
 			return o.failed(p)
+		case rowsEnd && o.outs:
+			o.outs = false
+			if o.ended(p, true) == Malformed {
+				return Malformed
+			}
+			o.state = "FIRST"
+			return More
 		case rowsEnd:
 			return o.ended(p, true)
 		}
