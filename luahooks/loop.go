@@ -33,16 +33,14 @@ func callGFunction(l *lua.LState, tailcall bool) bool
 // vmFrame is gopher-lua's callFrame, vmRegistry the beginning of its registry: see
 // the note on fields in stdlib_frames.go.
 type vmFrame struct {
-	idx        int
-	fn         *lua.LFunction
-	parent     *vmFrame
-	pc         int
-	base       int
-	localBase  int
-	returnBase int
-	nArgs      int
-	nRet       int
-	tailCall   int
+	_         int // idx
+	fn        *lua.LFunction
+	_         *vmFrame // parent
+	pc        int
+	_         int // base
+	localBase int
+	_, _, _   int // returnBase, nArgs, nRet
+	_         int // tailCall
 }
 
 type vmRegistry struct {
@@ -72,7 +70,7 @@ func mirrors(theirs, ours reflect.Type, all bool) {
 	same := theirs.NumField() >= ours.NumField() && (!all || theirs.NumField() == ours.NumField())
 	for i := 0; same && i < ours.NumField(); i++ {
 		a, b := theirs.Field(i), ours.Field(i)
-		same = strings.EqualFold(a.Name, b.Name) && a.Offset == b.Offset && a.Type.Kind() == b.Type.Kind() && a.Type.Size() == b.Type.Size()
+		same = (b.Name == "_" || strings.EqualFold(a.Name, b.Name)) && a.Offset == b.Offset && a.Type.Kind() == b.Type.Kind() && a.Type.Size() == b.Type.Size()
 	}
 	if !same {
 		panic(fmt.Sprintf("gopher-lua: %v is not as v1.1.2 has it", theirs))

@@ -168,12 +168,8 @@ func where(l *lua.LState, level int) string {
 	return f.position() + " "
 }
 
-// pushString pushes a part of from without keeping a large text alive for the
-// sake of a small part.
-func pushString(l *lua.LState, part, from string) {
-	l.Push(stringValue(part, from))
-}
-
+// stringValue is a part of from, without keeping a large text alive for the sake
+// of a small part.
 func stringValue(part, from string) lua.LValue {
 	switch {
 	case len(part) == 0:
