@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -113,41 +112,53 @@ func (b *bench) tlsSection() error {
 	if err := b.sameTLS(all); err != nil {
 		return err
 	}
-	var text strings.Builder
-	text.WriteString(b.machine.markdown() + "\n")
-	report := func(s string, since time.Time) {
-		fmt.Printf("%s\n(%.0f s)\n\n", s, time.Since(since).Seconds())
-		text.WriteString(s + "\n")
-	}
 	if b.does("tls") {
-		// The exchange of keys is over when queries begin.
-		queries := slices.DeleteFunc(slices.Clone(all), func(i instance) bool { return i.name == oursHybrid })
-		for _, n := range b.tlsConns {
-			t := time.Now()
-			w := work{title: "Point query over TLS, " + connections(n), mode: "point", conns: n}
-			result, err := b.measure(w, queries)
-			if err != nil {
-				return err
-			}
-			report(tlsTable(w, result), t)
+		if err := b.queriesOverTLS(all); err != nil {
+			return err
 		}
 	}
 	if b.does("handshakes") {
+		return b.handshakes(all)
+	}
+	return nil
+}
+
+// shown prints a table and how long it took, and returns it.
+func shown(table string, since time.Time) string {
+	fmt.Printf("%s\n(%.0f s)\n\n", table, time.Since(since).Seconds())
+	return table + "\n"
+}
+
+func (b *bench) queriesOverTLS(all []instance) error {
+	// The exchange of keys is over when queries begin.
+	all = slices.DeleteFunc(slices.Clone(all), func(i instance) bool { return i.name == oursHybrid })
+	text := b.machine.markdown() + "\n"
+	for _, n := range b.tlsConns {
 		t := time.Now()
-		w := work{title: "Connect, full TLS handshake, log in, one query, quit; 16 at once", mode: "connect", conns: 16}
+		w := work{title: "Point query over TLS, " + connections(n), mode: "point", conns: n}
 		result, err := b.measure(w, all)
 		if err != nil {
 			return err
 		}
-		report(handshakeTable(w, result), t)
-		t = time.Now()
-		s, err := b.stormTable(all)
-		if err != nil {
-			return err
-		}
-		report(s, t)
+		text += shown(tlsTable(w, result), t)
 	}
-	return b.save("TLS", text.String())
+	return b.save("TLS", text)
+}
+
+func (b *bench) handshakes(all []instance) error {
+	t := time.Now()
+	w := work{title: "Connect, full TLS handshake, log in, one query, quit; 16 at once", mode: "connect", conns: 16}
+	result, err := b.measure(w, all)
+	if err != nil {
+		return err
+	}
+	text := b.machine.markdown() + "\n" + shown(handshakeTable(w, result), t)
+	t = time.Now()
+	s, err := b.stormTable(all)
+	if err != nil {
+		return err
+	}
+	return b.save("handshakes", text+shown(s, t))
 }
 
 // sameTLS checks that all agree on what is compared.
