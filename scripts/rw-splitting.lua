@@ -54,6 +54,9 @@ Limits
     plugins), logins go to replicas only if a connection with the primary is idle
     for each user known from the client's address. One of a user who has none
     waits for one; on 0.8.5 it gets error 1053 at its first command.
+  - The same holds for a login with MySQL's caching_sha2_password that a replica
+    has not seen since it was started: it has to give its password there, and
+    then cannot be asked once more.
   - Sessions without a default database stay on the primary.
   - User variables and locks that a trigger sets are not seen.
   - How far a replica lags behind is not looked at; ro-balance.lua does that.
