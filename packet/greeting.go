@@ -156,9 +156,6 @@ func EditGreeting(payload []byte, drop, add Capability) error {
 	return nil
 }
 
-// MaskGreeting is EditGreeting for who adds nothing.
-func MaskGreeting(payload []byte, drop Capability) error { return EditGreeting(payload, drop, 0) }
-
 // editBits clears the bits of drop in b, a little endian number, and sets those
 // of add.
 func editBits(b []byte, drop, add uint32) {

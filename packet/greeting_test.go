@@ -96,10 +96,10 @@ func TestGreetingAtEveryCut(t *testing.T) {
 	payload := g.Append(nil)
 	challenge := bytes.Index(payload, []byte("qrst")) + 4 // from here on it may end anywhere
 	everyCut(t, payload, challenge, func(b []byte) error { _, err := ParseGreeting(b); return err })
-	everyCut(t, payload, challenge, func(b []byte) error { return MaskGreeting(b, CapSSL) })
+	everyCut(t, payload, challenge, func(b []byte) error { return EditGreeting(b, CapSSL, 0) })
 }
 
-func TestMaskGreetingClearsBitsAndNothingElse(t *testing.T) {
+func TestEditGreetingClearsBitsAndNothingElse(t *testing.T) {
 	mysql := aGreeting()
 	maria := mysql
 	maria.Capabilities = maria.Capabilities&^CapLongPassword | capsExtended
@@ -118,7 +118,7 @@ func TestMaskGreetingClearsBitsAndNothingElse(t *testing.T) {
 		payload := c.g.Append(nil)
 		payload = append(payload, "what a later server may add"...)
 		before := bytes.Clone(payload)
-		if err := MaskGreeting(payload, c.drop); err != nil {
+		if err := EditGreeting(payload, c.drop, 0); err != nil {
 			t.Fatal(err)
 		}
 		got, err := ParseGreeting(payload)
@@ -126,7 +126,7 @@ func TestMaskGreetingClearsBitsAndNothingElse(t *testing.T) {
 			t.Errorf("%s: capabilities %v, %v, want %v", c.name, got.Capabilities, err, c.g.Capabilities&^c.drop)
 		}
 		// With all capabilities masked on both sides the rest must be the same.
-		if MaskGreeting(before, everything&^CapLongPassword) != nil || MaskGreeting(payload, everything&^CapLongPassword) != nil {
+		if EditGreeting(before, everything&^CapLongPassword, 0) != nil || EditGreeting(payload, everything&^CapLongPassword, 0) != nil {
 			t.Fatal("masked greeting is malformed")
 		}
 		if !bytes.Equal(before, payload) {
@@ -137,7 +137,7 @@ func TestMaskGreetingClearsBitsAndNothingElse(t *testing.T) {
 	payload := mysql.Append(nil)
 	at := bytes.Index(payload, []byte("ijkl")) - 4
 	payload[at] = 0xff
-	if err := MaskGreeting(payload, everything&^CapLongPassword); err != nil || payload[at] != 0xff {
+	if err := EditGreeting(payload, everything&^CapLongPassword, 0); err != nil || payload[at] != 0xff {
 		t.Errorf("reserved byte is %#x, %v, want it untouched", payload[at], err)
 	}
 }
@@ -181,7 +181,7 @@ func TestGreetingDoesNotAllocate(t *testing.T) {
 	payload, dst := g.Append(nil), make([]byte, 0, 256)
 	noAllocs(t, "ParseGreeting", func() { g, _ = ParseGreeting(payload) })
 	noAllocs(t, "Append", func() { dst = g.Append(dst[:0]) })
-	noAllocs(t, "MaskGreeting", func() { _ = MaskGreeting(payload, CapSSL) })
+	noAllocs(t, "EditGreeting", func() { _ = EditGreeting(payload, CapSSL, 0) })
 }
 
 func FuzzGreeting(f *testing.F) { // property: what Append writes says the same
@@ -193,7 +193,7 @@ func FuzzGreeting(f *testing.F) { // property: what Append writes says the same
 	f.Fuzz(func(t *testing.T, in []byte, drop uint64) {
 		g, err := ParseGreeting(in)
 		if err != nil {
-			if MaskGreeting(in, Capability(drop)) == nil {
+			if EditGreeting(in, Capability(drop), 0) == nil {
 				t.Fatalf("%x: does not parse but can be masked", in)
 			}
 			return
@@ -202,7 +202,7 @@ func FuzzGreeting(f *testing.F) { // property: what Append writes says the same
 			t.Fatalf("%x is %+v, written again %+v, %v", in, g, again, err)
 		}
 		masked := bytes.Clone(in)
-		if err := MaskGreeting(masked, Capability(drop)); err != nil || len(masked) != len(in) {
+		if err := EditGreeting(masked, Capability(drop), 0); err != nil || len(masked) != len(in) {
 			t.Fatalf("%x: cannot be masked: %v", in, err)
 		}
 		for i := range masked {

@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // What may stand between a connection's socket and its handler, and the way of
@@ -147,18 +144,8 @@ func (u *layers) read(c *Conn) {
 			size = layeredFull
 		}
 		buf := c.loop.scratch.raw[:size]
-		n, errno := rawRead(c.fd, buf)
-		switch {
-		case errno == unix.EAGAIN:
-			if c.broken {
-				c.Close(c.err)
-			}
-			return
-		case errno != 0:
-			c.Close(os.NewSyscallError("read", errno))
-			return
-		case n == 0:
-			c.eof()
+		n := c.receive(buf)
+		if n == 0 {
 			return
 		}
 		c.full = n == size

@@ -63,18 +63,8 @@ func (c *Conn) read() {
 			c.Close(errTailTooLong)
 			return
 		}
-		n, errno := rawRead(c.fd, buf[k:k+size])
-		switch {
-		case errno == unix.EAGAIN:
-			if c.broken {
-				c.Close(c.err)
-			}
-			return
-		case errno != 0:
-			c.Close(os.NewSyscallError("read", errno))
-			return
-		case n == 0:
-			c.eof()
+		n := c.receive(buf[k : k+size])
+		if n == 0 {
 			return
 		}
 		c.full = n == size
@@ -85,6 +75,25 @@ func (c *Conn) read() {
 			return
 		}
 	}
+}
+
+// receive reads from the socket into p. 0 means that there is nothing, or that
+// this was the end, which is then seen to.
+func (c *Conn) receive(p []byte) int {
+	n, errno := rawRead(c.fd, p)
+	switch {
+	case errno == unix.EAGAIN:
+		if c.broken {
+			c.Close(c.err)
+		}
+		return 0
+	case errno != 0:
+		c.Close(os.NewSyscallError("read", errno))
+		return 0
+	case n == 0:
+		c.eof()
+	}
+	return n
 }
 
 // errTailTooLong is a fault of a handler: it leaves more unused than a read can
