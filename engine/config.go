@@ -38,6 +38,10 @@ type Config struct {
 	// (--proxy-pool-no-change-user).
 	PoolNoChangeUser bool
 
+	// Split has a session that no script steers read from read-only backends where
+	// that is safe. It is set only if there are any.
+	Split bool
+
 	// ClientTLS says whether clients may or must speak TLS (--proxy-tls). Unless
 	// it is TLSOff, ClientTLSConfig is what they are met with.
 	ClientTLS       TLSMode

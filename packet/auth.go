@@ -22,7 +22,10 @@ const (
 	PluginOld         = "mysql_old_password"   // refuse it
 )
 
-const headMoreData = 0x01
+const (
+	headMoreData   = 0x01
+	headNextFactor = 0x02
+)
 
 // AuthSwitch is a server's demand to go on with another plugin. The client
 // answers with the bare response of that plugin. Plugin and Data borrow the

@@ -11,6 +11,8 @@
 //	login.go         the client's reply to it, and the SSL request
 //	auth.go          the dialogue that may follow; COM_CHANGE_USER; mysql_native_password
 //	auth_sha2.go     caching_sha2_password and sha256_password: responses, RSA
+//	auth_ed25519.go  client_ed25519 and parsec: signatures
+//	authenticate.go  the client side of the dialogue, for who owns a password
 //	command.go       the commands and the kind of response each one gets
 //	response.go      follows a response through the stream without reading it
 //	reply.go         OK, EOF, ERR, progress reports, COM_STMT_PREPARE_OK
