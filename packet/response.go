@@ -42,10 +42,13 @@ const (
 	// Malformed: these bytes cannot be part of this response. The stream can
 	// no longer be followed.
 	Malformed
+	// Told: an OK with session state has passed, see Watch. The response has not
+	// ended yet: Feed is to be called again, though no bytes may be left.
+	Told
 )
 
 func (s Step) String() string {
-	return [...]string{"more", "done", "client turn", "malformed"}[s]
+	return [...]string{"more", "done", "client turn", "malformed", "told"}[s]
 }
 
 // Status flags of OK and EOF packets.
@@ -88,6 +91,7 @@ const (
 	stStream                // a replication stream
 	stTunnel                // bytes
 	stEnd                   // the packet that is passing is the last one
+	stTold                  // it is an OK to be told of, then the state is after
 )
 
 var firstState = [...]state{
@@ -103,7 +107,7 @@ type Response struct {
 	Cursor
 	state  state
 	cursor bool // the request asked for a cursor
-	turn   bool // the packet that is passing asks for a file
+	turn   bool // behind the packet that is passing Feed stops: it asks for a file, or is to be told of
 	outs   bool // the rows that are passing are the OUT parameters of a CALL, whose OK is still to come
 	failed bool // the response ended in an ERR
 	begun  bool // a packet of the response has passed, or begun to
@@ -112,10 +116,15 @@ type Response struct {
 	metaFlag     bool // a byte behind the column count says whether definitions follow
 	prepareFlag  bool // the same in COM_STMT_PREPARE_OK
 	progress     bool // MariaDB's progress reports may come before the first packet
+	tracks       bool // OKs may carry session state
+	watch        bool // the caller wants to be told of it
+	tells        bool // both
 
 	status uint16
 	code   uint16
 	count  uint32 // definitions outstanding
+	told   int32  // length in bytes of the packet told of last
+	after  state  // behind stTold
 
 	tally
 }
@@ -126,7 +135,31 @@ func (r *Response) SetCapabilities(c Capability) {
 	r.prepareFlag = c&CapOptionalMetadata != 0
 	r.metaFlag = c&(CapOptionalMetadata|CapMariaDBCacheMetadata) != 0
 	r.progress = c&CapMariaDBProgress != 0
+	r.tracks = c&CapSessionTrack != 0
+	r.tells = r.tracks && r.watch
 }
+
+// maxTold is the longest payload of an OK that a caller is told of, in bytes.
+const maxTold = 64 << 10
+
+// Watch says whether Feed is to stop behind OKs that carry session state, be
+// they in the middle of a response or at its end, that of a login among them.
+// There are none unless CapSessionTrack is in force.
+func (r *Response) Watch(on bool) {
+	r.watch = on
+	r.tells = r.tracks && on
+}
+
+// Told is the length in bytes, header included, of the packet behind which Feed
+// has returned Told. The whole packet lies before the n that it returned:
+//
+//	pkt := packet.Packet(buf[n-r.Told() : n])
+func (r *Response) Told() int { return int(r.told) }
+
+// Missed tells whether an OK with session state of this response has passed
+// that Feed did not stop at though it should watch: one with more than 64 KiB
+// of payload.
+func (r *Response) Missed() bool { return r.missed }
 
 // Begin expects the response to q, which must have one. The one before has
 // ended.
@@ -163,6 +196,7 @@ type tally struct {
 	affected, insertID uint64
 	warnings           uint16
 	counted            bool
+	missed             bool
 }
 
 // Rows is the number of rows that have begun to pass, of all results of the
@@ -185,7 +219,8 @@ func (r *Response) Streaming() bool { return r.state == stStream || r.state == s
 // them, from the start, belong to the response and can be forwarded, and where
 // the response then stands. With More, bytes behind n are the torn beginning
 // of a packet, at most 28 of them: the caller keeps them and feeds them again
-// with what follows. Feed keeps nothing of buf.
+// with what follows. While it watches, these may be an OK with session state
+// that is not whole yet, header included up to 64 KiB. Feed keeps nothing of buf.
 func (r *Response) Feed(buf []byte) (n int, step Step) {
 	if r.state == stTunnel {
 		r.begun = r.begun || len(buf) > 0
@@ -204,8 +239,7 @@ func (r *Response) Feed(buf []byte) (n int, step Step) {
 				return n, Done
 			}
 			if r.turn {
-				r.turn = false
-				return n, ClientTurn
+				return n, r.turned()
 			}
 			switch r.state {
 			case stRows, stFetch:
@@ -235,6 +269,16 @@ func (r *Response) Feed(buf []byte) (n int, step Step) {
 		n += HeaderLen
 		r.begun = true
 	}
+}
+
+// turned is the step behind a packet at which Feed has to stop.
+func (r *Response) turned() Step {
+	r.turn = false
+	if r.state != stTold {
+		return ClientTurn
+	}
+	r.state = r.after
+	return Told
 }
 
 // passRows lets the rows that begin at buf[n] pass, as far as they are whole and

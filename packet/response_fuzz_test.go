@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 )
@@ -79,10 +80,16 @@ func FuzzResponse(f *testing.F) {
 				}
 			}
 			f.Add(byte(mask), commands, squeeze(s.buf), []byte{1, 7})
+			if bytes.Contains(s.buf, []byte{2, 1, '1'}) { // session state
+				f.Add(byte(mask)|1<<len(shaping), commands, squeeze(s.buf), []byte{1, 7})
+			}
 		})
 	}
 	f.Fuzz(func(t *testing.T, mask byte, commands, in, gaps []byte) {
 		caps, asked := shapingSet(int(mask)), askedBy(commands)
+		if mask&(1<<len(shaping)) != 0 {
+			caps |= watched
+		}
 		if len(asked) == 0 || len(in) > 1<<14 {
 			return
 		}

@@ -89,7 +89,7 @@ func (r *Response) look(p []byte, n int) saw {
 			return r.lookERR(p, n)
 		}
 		return sawPacket // a switch, more data, a prompt: anything else is the plugin's
-	case stIdle, stTunnel, stEnd:
+	case stIdle, stTunnel, stEnd, stTold:
 	}
 	return sawMalformed
 }
@@ -237,14 +237,25 @@ func (r *Response) lookEnd(p []byte, n int) saw {
 	} else {
 		r.state = stEnd
 	}
+	if r.tells && status&StatusSessionState != 0 && n >= minOK {
+		if n > maxTold {
+			r.missed = true
+			return sawPacket
+		}
+		r.told = int32(HeaderLen + n)
+		r.turn, r.after, r.state = true, r.state, stTold
+	}
 	return sawPacket
 }
 
+// minOK is the length of the shortest OK in bytes. What is shorter and starts
+// with 0xFE is an EOF, whose fields stand in another order.
+const minOK = 7
+
 // readEnd reads an OK, with whichever head byte, or an EOF of 5 bytes or more.
-// An EOF has the warnings first, an OK the flags; their lengths tell them apart,
-// for an OK has 7 bytes at least.
+// An EOF has the warnings first, an OK the flags; their lengths tell them apart.
 func (r *Response) readEnd(p []byte, n int, status *uint16) saw {
-	if p[0] == headEOF && n < 7 {
+	if p[0] == headEOF && n < minOK {
 		if len(p) < 5 {
 			return sawShort
 		}
@@ -281,6 +292,9 @@ func (r *Response) readEnd(p []byte, n int, status *uint16) saw {
 		return sawShort
 	}
 	*status = uint16(p[at]) | uint16(p[at+1])<<8
+	if r.tells && *status&StatusSessionState != 0 && n <= maxTold && len(p) < n {
+		return sawShort // the caller gets to see it whole
+	}
 	r.warnings = 0
 	if at+4 <= n {
 		r.warnings = uint16(p[at+2]) | uint16(p[at+3])<<8

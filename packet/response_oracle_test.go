@@ -15,13 +15,14 @@ type oracle struct {
 	then   string // the state behind them
 	cursor bool
 	outs   bool // the result is the OUT parameters of a CALL, behind which its OK comes
-	at     seen // status, failed and code as they are
+	told   bool // the packet is an OK to be told of
+	at     seen // status, failed, code and missed as they are
 }
 
 func (o *oracle) has(c Capability) bool { return o.caps&c != 0 }
 
 func (o *oracle) begin(q Request) {
-	o.at.failed, o.at.code = false, 0
+	o.at.failed, o.at.code, o.at.missed = false, 0, false
 	o.cursor = q.Cursor && q.Command == ComStmtExecute
 	o.outs = false
 	if q == loginRequest {
@@ -202,6 +203,10 @@ func (o *oracle) ended(p []byte, mayHaveMore bool) Step {
 	if present {
 		o.at.status = status
 	}
+	if o.has(watched) && o.has(CapSessionTrack) && present && len(p) >= 7 && status&0x4000 != 0 {
+		o.told = len(p) <= 65536
+		o.at.missed = o.at.missed || !o.told
+	}
 	if mayHaveMore && status&0x08 != 0 {
 		o.state = "FIRST"
 		return More
@@ -266,12 +271,17 @@ func foretell(caps Capability, asked []Request, buf []byte) (want []seen, pos in
 		if !ok {
 			return want, pos
 		}
-		if !cont {
+		if o.told = false; !cont {
 			if step = o.packet(pkt.Payload()); step == Malformed {
 				return append(want, seen{at: pos, step: Malformed}), pos
 			}
 		}
 		pos += len(pkt)
+		if o.told {
+			s := o.at
+			s.at, s.step, s.seq, s.told = pos, Told, pkt.Seq(), len(pkt)
+			want = append(want, s)
+		}
 		if cont = pkt.PayloadLen() == MaxPayload; cont || step == More {
 			continue
 		}

@@ -9,6 +9,9 @@ import (
 // torn is the most that Feed leaves of a packet that has only begun, in bytes.
 const torn = 28
 
+// watched stands for Watch. It is no capability, it only travels with them.
+const watched Capability = 1 << 63
+
 // shaping are the capabilities that shape responses. Each row of the table is
 // run with every set of them that it is for.
 var shaping = []Capability{
@@ -34,11 +37,13 @@ type seen struct {
 	status uint16
 	failed bool
 	code   uint16
+	told   int // only for Told
+	missed bool
 }
 
 func (s seen) String() string {
-	return fmt.Sprintf("%v at %d, sequence id %d, status %04x, failed %v, code %d",
-		s.step, s.at, s.seq, s.status, s.failed, s.code)
+	return fmt.Sprintf("%v at %d, sequence id %d, status %04x, failed %v, code %d, told %d, missed %v",
+		s.step, s.at, s.seq, s.status, s.failed, s.code, s.told, s.missed)
 }
 
 // stream is what a server says, packet by packet, with what a Response must
@@ -200,11 +205,13 @@ var loginRequest = Request{Command: ComConnect, Cursor: true}
 func follow(got []seen, caps Capability, asked []Request, buf []byte, arrive []int) (_ []seen, pos int, err error) {
 	var r Response
 	r.SetCapabilities(caps)
+	r.Watch(caps&watched != 0)
 	begin(&r, asked[0])
-	start := 0
+	start, step := 0, More
 	for _, end := range arrive {
-		for pos < end {
-			n, step := r.Feed(buf[pos:end:end])
+		for pos < end || step == Told {
+			var n int
+			n, step = r.Feed(buf[pos:end:end])
 			if n < 0 || n > end-pos {
 				return got, pos, fmt.Errorf("consumed %d of %d bytes", n, end-pos)
 			}
@@ -213,16 +220,23 @@ func follow(got []seen, caps Capability, asked []Request, buf []byte, arrive []i
 				return got, pos, fmt.Errorf("at %d: begun is %v, the response started at %d", pos, r.Begun(), start)
 			}
 			if step == More {
-				if end-pos > torn {
+				ok := caps&watched != 0 && end-pos > HeaderLen && (buf[pos+HeaderLen] == headOK || buf[pos+HeaderLen] == headEOF) &&
+					payloadLen(buf[pos:]) <= 64<<10 && end-pos < HeaderLen+payloadLen(buf[pos:])
+				if end-pos > torn && !ok {
 					return got, pos, fmt.Errorf("at %d: More, and %d bytes are left", pos, end-pos)
 				}
 				break
 			}
 			s := seen{at: pos, step: step}
 			if step != Malformed {
-				s.seq, s.status, s.failed, s.code = r.Seq(), r.Status(), r.Failed(), r.Code()
+				s.seq, s.status, s.failed, s.code, s.missed = r.Seq(), r.Status(), r.Failed(), r.Code(), r.Missed()
 				if !r.Whole() {
 					return got, pos, fmt.Errorf("at %d: %v inside of a packet", pos, step)
+				}
+			}
+			if step == Told {
+				if s.told = r.Told(); s.told > n || payloadLen(buf[pos-s.told:]) != s.told-HeaderLen {
+					return got, pos, fmt.Errorf("at %d: told of %d bytes, %d were consumed", pos, s.told, n)
 				}
 			}
 			got = append(got, s)
@@ -297,7 +311,10 @@ func TestResponseIsFollowedWhereverItIsTorn(t *testing.T) {
 	for _, row := range table() {
 		t.Run(row.name, func(t *testing.T) {
 			row.each(func(_ int, asked []Request, s *stream) {
-				check(t, s.caps, asked, s.buf, places(len(s.buf), s.edges), s.want)
+				at := places(len(s.buf), s.edges)
+				check(t, s.caps, asked, s.buf, at, s.want)
+				want, _ := foretell(s.caps|watched, asked, s.buf)
+				check(t, s.caps|watched, asked, s.buf, at, want)
 			})
 		})
 	}
@@ -350,10 +367,12 @@ func TestFeedDoesNotAllocate(t *testing.T) {
 			if mask > 1 {
 				return
 			}
-			got := make([]seen, 0, len(s.want)+1)
+			got := make([]seen, 0, 2*len(s.want)+1)
 			half := []int{len(s.buf) / 2, len(s.buf)}
-			if n := testing.AllocsPerRun(10, func() { got, _, _ = follow(got[:0], s.caps, asked, s.buf, half) }); n != 0 {
-				t.Errorf("%s: %v allocs, want 0", row.name, n)
+			for _, caps := range []Capability{s.caps, s.caps | watched} {
+				if n := testing.AllocsPerRun(10, func() { got, _, _ = follow(got[:0], caps, asked, s.buf, half) }); n != 0 {
+					t.Errorf("%s, %v: %v allocs, want 0", row.name, caps, n)
+				}
 			}
 		})
 	}
