@@ -52,6 +52,9 @@ func TestAppendEditedLogin(t *testing.T) {
 		{"no attributes, added", upTo(plain, PluginNative+"\x00"), mysqlCaps, 0, CapZstd, with(upTo(plain, PluginNative+"\x00"), has|CapZstd) + "\x00\x03"},
 		{"no attributes in force, added", upTo(plain, PluginNative+"\x00"), mysqlCaps &^ CapConnectAttrs, CapConnectAttrs, CapZstd,
 			with(upTo(plain, PluginNative+"\x00"), has&^CapConnectAttrs|CapZstd) + "\x03"},
+		{"session tracking added, the client has none", with(plain, has&^CapSessionTrack), mysqlCaps, 0, CapSessionTrack, with(plain, has|CapSessionTrack)},
+		{"session tracking added to a login that ends early", with(upTo(plain, "shop"), has&^CapSessionTrack), mysqlCaps, 0, CapSessionTrack,
+			with(upTo(plain, "shop"), has|CapSessionTrack)},
 		{"extended flags of who has none", plain, mysqlCaps, CapMariaDBBulk, CapMariaDBProgress, plain},
 	} {
 		got, err := AppendEditedLogin([]byte("dst"), []byte(c.payload), c.shown, c.drop, c.add, 3)
