@@ -152,33 +152,6 @@ func TestSessionsSpread(t *testing.T) {
 	clients(2, 0, 2)
 }
 
-// blackHole is an address that neither takes a connection nor refuses it.
-func (w *world) blackHole() net.Addr {
-	w.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(func() { unix.Close(fd) })
-	var ln *net.TCPAddr
-	for bound := false; !bound; {
-		ln = w.refused().(*net.TCPAddr)
-		err := unix.Bind(fd, &unix.SockaddrInet4{Port: ln.Port, Addr: [4]byte{127, 0, 0, 1}})
-		if bound = err == nil; !bound && err != unix.EADDRINUSE {
-			w.Fatal(err)
-		}
-	}
-	if err := unix.Listen(fd, 0); err != nil {
-		w.Fatal(err)
-	}
-	c, err := net.Dial("tcp", ln.String()) // fills the queue
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(func() { c.Close() })
-	return ln
-}
-
 // A backend that cannot be connected to, or does not greet, is down, and the
 // client gets the next one without noticing.
 func TestClientsGoToTheNextBackend(t *testing.T) {
@@ -362,11 +335,7 @@ func TestCountsReturnToZero(t *testing.T) {
 
 func TestNewRefusesWhatCannotRun(t *testing.T) {
 	noLeaks(t)
-	ln, err := Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := Listen(t)
 	w := sharedWorld(t)
 	free := addrFor(w.refused())
 	for name, tc := range map[string]struct {

@@ -3,14 +3,11 @@ package engine
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"net"
-	"net/netip"
 	"testing"
 
 	. "mysqlproxy/engine/enginetest"
 	"mysqlproxy/engine/hook"
-	"mysqlproxy/engine/reactor"
 	"mysqlproxy/packet"
 )
 
@@ -20,13 +17,9 @@ func (w *world) console(h *hooks) {
 	cfg := w.config()
 	cfg.Admin = func(g hook.Global) (*AdminConfig, error) {
 		h.global = g
-		return &AdminConfig{Listen: anyPort(), User: "root", Password: "secret", Scripts: h}, nil
+		return &AdminConfig{Listen: addrFor(w.refused()), User: "root", Password: "secret", Scripts: h}, nil
 	}
 	w.start(cfg)
-}
-
-func anyPort() reactor.Addr {
-	return reactor.Addr{IP: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(12000+rand.IntN(20000)))}
 }
 
 // dialConsole connects to the admin port.
@@ -146,7 +139,7 @@ func TestConsole(t *testing.T) {
 		cfg := w.config(w.server(steps(Admit(Caps), ExpectEnd()), steps(Admit(Caps), ExpectEnd())))
 		with(fresh())(&cfg)
 		cfg.Admin = func(g hook.Global) (*AdminConfig, error) {
-			return &AdminConfig{Listen: anyPort(), User: "root", Password: "secret", Scripts: &hooks{query: func(s hook.Session, _ []byte) hook.Verdict {
+			return &AdminConfig{Listen: addrFor(w.refused()), User: "root", Password: "secret", Scripts: &hooks{query: func(s hook.Session, _ []byte) hook.Verdict {
 				b := g.Backends()[0]
 				b.SetUUID("u-1")
 				return sendResult([]byte(fmt.Sprintln(b.Address().IP.IsValid(), b.ReadOnly(), b.State(), b.Clients(), b.UUID(), b.MinIdle(), b.MaxIdle(),
@@ -178,7 +171,7 @@ func TestConsole(t *testing.T) {
 		cfg := w.config()
 		loginTimeout(&cfg)
 		cfg.Admin = func(hook.Global) (*AdminConfig, error) {
-			return &AdminConfig{Listen: anyPort(), User: "root", Password: "secret", Scripts: &hooks{}}, nil
+			return &AdminConfig{Listen: addrFor(w.refused()), User: "root", Password: "secret", Scripts: &hooks{}}, nil
 		}
 		w.start(cfg)
 		c := w.dialConsole()

@@ -2,17 +2,14 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -102,12 +99,7 @@ func eventually(t testing.TB, what string, check func() error) {
 // listen is a listener that ends with the test.
 func (w *world) listen() net.Listener {
 	w.Helper()
-	ln, err := Listen()
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(func() { ln.Close() })
-	return ln
+	return Listen(w)
 }
 
 // server starts a server that treats its i-th connection by scripts[i].
@@ -121,9 +113,12 @@ func (w *world) serverOf(handle func(int, *Conn) error) *Server {
 
 // refused is an address that refuses connections.
 func (w *world) refused() net.Addr {
-	ln := w.listen()
-	ln.Close()
-	return ln.Addr()
+	w.Helper()
+	a, err := net.ResolveTCPAddr("tcp", FreeAddr(w))
+	if err != nil {
+		w.Fatal(err)
+	}
+	return a
 }
 
 // config is what the proxies of these tests run with.
@@ -152,22 +147,14 @@ func addrFor(a net.Addr) reactor.Addr {
 // start starts the proxy, on a free port of the loopback if cfg has no address.
 func (w *world) start(cfg Config) {
 	w.Helper()
-	anywhere := len(cfg.Listen) == 0
-	for {
-		if anywhere {
-			cfg.Listen = []reactor.Addr{{IP: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(12000+rand.IntN(20000)))}}
-		}
-		e, err := New(cfg)
-		if anywhere && errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			w.Fatal(err)
-		}
-		w.proxy = e
-		close(w.started)
-		break
+	if len(cfg.Listen) == 0 {
+		cfg.Listen = []reactor.Addr{addrFor(w.refused())}
 	}
+	var err error
+	if w.proxy, err = New(cfg); err != nil {
+		w.Fatal(err)
+	}
+	close(w.started)
 	if err := w.proxy.Start(); err != nil {
 		w.Fatal(err)
 	}

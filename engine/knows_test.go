@@ -35,7 +35,7 @@ func TestWhoKnowsWhom(t *testing.T) {
 		"github.com/panjf2000/gnet":     {"engine/reactor"},
 		"github.com/klauspost/compress": {"packet", "bench", "cmd/mysql-proxy/e2e"},
 		"crypto/tls":                    {"engine/reactor", "engine", "engine/enginetest", "cmd", "bench"},
-		"mysqlproxy/engine/enginetest":  {}, // for tests
+		"mysqlproxy/engine/enginetest":  {"cmd/testbed", "bench"}, // for tests, and what runs servers for them
 		"testing":                       {"engine/enginetest"},
 	}
 	// packet is pure: no socket, no time, no log.

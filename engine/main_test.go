@@ -15,10 +15,10 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	// Go's runtime opens descriptors of its own at its first socket, which are no leak.
-	ln, err := Listen()
+	l, err := LeasePort()
 	if err != nil {
 		panic(err)
 	}
-	ln.Close()
+	l.Release()
 	os.Exit(m.Run())
 }

@@ -327,10 +327,7 @@ func TestSimulationWithScript(t *testing.T) {
 			w.start(cfg)
 			front := w.front()
 			if tc.wires {
-				v, err := NewWire(front, WireConfig{Seed: seed, Chunk: 512})
-				if err != nil {
-					t.Fatal(err)
-				}
+				v := NewWire(t, front, WireConfig{Seed: seed, Chunk: 512})
 				w.Cleanup(v.Close)
 				front = v.Addr()
 			}

@@ -361,10 +361,7 @@ func TestSimulation(t *testing.T) {
 			})
 			backend := s.Addr()
 			wire := func(to net.Addr, salt uint64) *Wire {
-				v, err := NewWire(to, WireConfig{Seed: seed + salt, Chunk: 8 << 10, Stall: 4 * time.Millisecond, Reset: tc.reset})
-				if err != nil {
-					t.Fatal(err)
-				}
+				v := NewWire(t, to, WireConfig{Seed: seed + salt, Chunk: 8 << 10, Stall: 4 * time.Millisecond, Reset: tc.reset})
 				w.Cleanup(v.Close)
 				return v
 			}

@@ -1,9 +1,6 @@
 package scripts
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // proxy is a running mysql-proxy. It is stopped at the end of its test, which
@@ -54,7 +53,7 @@ func one(t *testing.T, script string, env ...string) *proxy {
 func start(t *testing.T, s setup) *proxy {
 	t.Helper()
 	dependOnSources()
-	p := &proxy{addr: freeAddr(t), dir: t.TempDir(), gone: make(chan struct{})}
+	p := &proxy{addr: enginetest.FreeAddr(t), dir: t.TempDir(), gone: make(chan struct{})}
 	path, err := filepath.Abs(s.script)
 	if err != nil {
 		t.Fatal(err)
@@ -213,21 +212,6 @@ func (p *proxy) warm(t *testing.T, u user, dbname string) {
 		s.exec("DO 0")
 		s.close()
 	}
-}
-
-// freeAddr is a free loopback address below the ephemeral ports.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 200 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
-		ln, err := net.Listen("tcp", addr)
-		if err == nil {
-			ln.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // eventually tries until ok is true, and fails the test when it does not get

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // newBench builds the programs that tests need.
@@ -40,15 +41,7 @@ func newBench(t *testing.T) *bench {
 // connection when that has ended.
 func echo(t *testing.T) (addr string, ended chan int64) {
 	t.Helper()
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
+	l := enginetest.Listen(t)
 	ended = make(chan int64, 10)
 	go func() {
 		for {
@@ -119,11 +112,7 @@ func TestFloorForwardsEveryByteBothWays(t *testing.T) {
 
 func TestFloorOutlivesBackendsThatAreGone(t *testing.T) {
 	b := newBench(t)
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	i, err := b.begin(floor, backends{primary: fmt.Sprintf("127.0.0.1:%d", port)}, -1)
+	i, err := b.begin(floor, backends{primary: enginetest.FreeAddr(t)}, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,11 +179,7 @@ func TestAContestantThatFailsIsNamedAndTheOthersGoOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	broken, err := b.begin(floor, backends{primary: fmt.Sprintf("127.0.0.1:%d", port)}, -1)
+	broken, err := b.begin(floor, backends{primary: enginetest.FreeAddr(t)}, -1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // Names of the contestants.
@@ -85,15 +87,15 @@ func (b *bench) begin(name string, to backends, cpu int) (instance, error) {
 	if name == direct {
 		return instance{name: name, addr: to.primary}, nil
 	}
-	port, err := freePort()
+	lease, err := enginetest.LeasePort() // until this program ends
 	if err != nil {
 		return instance{}, err
 	}
-	i := instance{name: name, addr: fmt.Sprintf("127.0.0.1:%d", port)}
+	i := instance{name: name, addr: lease.Addr()}
 	if err := b.beginTLS(&i); err != nil {
 		return instance{}, err
 	}
-	argv, err := b.commandLine(i, port, to)
+	argv, err := b.commandLine(i, lease.Port, to)
 	if err != nil {
 		return instance{}, err
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	_ "github.com/go-sql-driver/mysql"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // nullServer is the running null server. It listens twice, as a primary and as a
@@ -20,11 +22,11 @@ type nullServer struct {
 func (b *bench) startNull() (*nullServer, error) {
 	var addrs []string
 	for range 2 {
-		port, err := freePort()
+		lease, err := enginetest.LeasePort() // until this program ends
 		if err != nil {
 			return nil, err
 		}
-		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", port))
+		addrs = append(addrs, lease.Addr())
 	}
 	p, err := b.procs.start("null server", b.cpuLoad, b.bin("nullserver"), "-addr", strings.Join(addrs, ","))
 	if err != nil {

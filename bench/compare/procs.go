@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -209,18 +208,6 @@ func (p *procs) listening(c *proc, addr string) error {
 		}
 	}
 	return fmt.Errorf("%s does not listen on %s: %s", c.name, addr, c.out)
-}
-
-// freePort finds a port below the range from which the kernel gives clients
-// theirs, so that nobody's outgoing connection can take it.
-func freePort() (int, error) {
-	for range 1000 {
-		port := 20000 + rand.IntN(12000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("no free port between 20000 and 32000")
 }
 
 // allowedCPUs are the CPUs that this program may run on.

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // TLS with clients and none with servers. HAProxy cannot begin with it behind
@@ -39,11 +41,11 @@ func (b *bench) beginTLS(i *instance) error {
 	case oursHybrid:
 		i.load = append(i.load, "-tls-hybrid")
 	case haproxyTLS:
-		port, err := freePort()
+		lease, err := enginetest.LeasePort() // until this program ends
 		if err != nil {
 			return err
 		}
-		i.plain = fmt.Sprintf("127.0.0.1:%d", port)
+		i.plain = lease.Addr()
 		i.load[1] = "raw"
 	}
 	return nil

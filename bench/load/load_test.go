@@ -7,26 +7,12 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"mysqlproxy/bench/wire"
+	"mysqlproxy/engine/enginetest"
 )
-
-var lastPort atomic.Int32
-
-// listen opens a port below the range that the kernel hands out to clients.
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	for range 2000 {
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 24100+lastPort.Add(1))); err == nil {
-			return l
-		}
-	}
-	t.Fatal("no free port")
-	return nil
-}
 
 // script is a server that lets everybody in and answers as a test says.
 type script struct {
@@ -41,8 +27,7 @@ type script struct {
 // start serves until the test ends.
 func (s script) start(t *testing.T) string {
 	t.Helper()
-	l := listen(t)
-	t.Cleanup(func() { l.Close() })
+	l := enginetest.Listen(t)
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -259,7 +244,7 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 }
 
 func TestNobodyListening(t *testing.T) {
-	l := listen(t)
+	l := enginetest.Listen(t)
 	l.Close()
 	if r := runAgainst(t, l.Addr().String(), "point"); r.Errors != 2 {
 		t.Errorf("%d errors, want one for each of the 2 connections", r.Errors)

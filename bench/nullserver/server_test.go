@@ -15,6 +15,7 @@ import (
 	_ "github.com/go-sql-driver/mysql"
 
 	"mysqlproxy/bench/wire"
+	"mysqlproxy/engine/enginetest"
 )
 
 // start runs a null server for the length of the test.
@@ -24,7 +25,7 @@ func start(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, err := s.listen(netip.MustParseAddrPort("127.0.0.1:" + freePort(t)))
+	addr, err := s.listen(netip.MustParseAddrPort(enginetest.FreeAddr(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,22 +43,6 @@ func start(t *testing.T) string {
 		}
 	})
 	return addr.String()
-}
-
-var lastPort atomic.Int32
-
-// freePort finds a port below the range that the kernel hands out to clients.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 2000 {
-		port := fmt.Sprint(22000 + lastPort.Add(1))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // raw is a client that writes and reads packets itself.

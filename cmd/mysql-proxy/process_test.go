@@ -131,11 +131,7 @@ func TestDaemon(t *testing.T) {
 
 // The shell sees 0; what went wrong later is in the log.
 func TestDaemonThatCannotListen(t *testing.T) {
-	taken, err := enginetest.Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
+	taken := enginetest.Listen(t)
 	p := start(t, "--daemon", "-P", taken.Addr().String())
 	if code := p.code(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
@@ -206,11 +202,7 @@ func TestAngelForwardsEverySignal(t *testing.T) {
 }
 
 func TestAngelEndsWithItsWorker(t *testing.T) {
-	taken, err := enginetest.Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
+	taken := enginetest.Listen(t)
 	p := start(t, "--keepalive", "-P", taken.Addr().String())
 	if code := p.code(); code != 1 {
 		t.Errorf("exit code %d, want the worker's 1", code)
@@ -346,10 +338,7 @@ func TestCrashIsInTheLog(t *testing.T) {
 func TestSecondRequestEndsAtOnce(t *testing.T) {
 	for _, keepalive := range []bool{false, true} {
 		t.Run(fmt.Sprintf("keepalive=%v", keepalive), func(t *testing.T) {
-			ln, err := enginetest.Listen()
-			if err != nil {
-				t.Fatal(err)
-			}
+			ln := enginetest.Listen(t)
 			end := make(chan struct{})
 			server := enginetest.NewServer(ln, func(_ int, c *enginetest.Conn) error {
 				if err := c.Run(enginetest.Admit(enginetest.Caps), enginetest.ExpectPacket(0, enginetest.Query("SELECT SLEEP(1000)"))); err != nil {
@@ -364,7 +353,7 @@ func TestSecondRequestEndsAtOnce(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			addr := freeAddr(t)
+			addr := enginetest.FreeAddr(t)
 			args := []string{"-P", addr, "-b", ln.Addr().String(), "--shutdown-timeout=1000", "--proxy-tls=off", "--proxy-compression=off"}
 			if keepalive {
 				args = append(args, "--keepalive")

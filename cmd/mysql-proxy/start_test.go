@@ -26,13 +26,9 @@ func TestExitCodesAndMessages(t *testing.T) {
 	}
 	open := file("open.cnf", 0o644, "[mysql-proxy]\n")
 	faulty := file("faulty.cnf", 0o660, "[mysql-proxy]\n\ndaemon = maybe\n")
-	taken, err := enginetest.Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
+	taken := enginetest.Listen(t)
 	nowhere := filepath.Join(dir, "missing", "file")
-	free := func() string { return "--proxy-address=" + freeAddr(t) }
+	free := func() string { return "--proxy-address=" + enginetest.FreeAddr(t) }
 
 	for _, tc := range []struct {
 		name string
@@ -109,11 +105,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 
 // A terminal shows why the start failed, even if the log is a file.
 func TestStartErrorIsInTheLogAndOnTheTerminal(t *testing.T) {
-	taken, err := enginetest.Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
+	taken := enginetest.Listen(t)
 	p := start(t, "-P", taken.Addr().String())
 	if code := p.code(); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
@@ -196,7 +188,7 @@ func TestFileInUseStarts(t *testing.T) {
 	if err := os.WriteFile(name, []byte(text), 0o660); err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddr(t)
+	addr := enginetest.FreeAddr(t)
 	p.exec("-P", addr, "--defaults-file="+name, "--pid-file="+p.pid)
 	if code := p.code(); code != 0 || strings.Count(p.stderr.String(), "(warning)") != 3 {
 		t.Fatalf("exit code %d, standard error\n%s", code, p.stderr.String())
@@ -219,17 +211,14 @@ func TestFileInUseStarts(t *testing.T) {
 }
 
 func TestListensWhereItIsTold(t *testing.T) {
-	ln, err := enginetest.Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := enginetest.Listen(t)
 	greeting := enginetest.Greeting(enginetest.Caps)
 	backend := enginetest.NewServer(ln, func(_ int, c *enginetest.Conn) error {
 		return c.Run(enginetest.Greet(greeting), enginetest.Drain())
 	})
 	shown := greeting // with what the proxy itself has on offer
 	shown.Capabilities |= packet.CapSSL | packet.CapCompress | packet.CapZstd
-	first, second, socket := freeAddr(t), freeAddr(t), filepath.Join(openDir(t), "sock")
+	first, second, socket := enginetest.FreeAddr(t), enginetest.FreeAddr(t), filepath.Join(openDir(t), "sock")
 	p := start(t, "-P", first, "-P", second, "-P", socket, "-b", ln.Addr().String())
 	p.serving(0)
 	for _, to := range [][2]string{{"tcp", first}, {"tcp", second}, {"unix", socket}} {

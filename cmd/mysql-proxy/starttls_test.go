@@ -15,10 +15,7 @@ import (
 // The whole way from the options to a handshake: what a client is shown is in the
 // file, also after the file has changed.
 func TestClientsSeeTheCertificateOfTheFile(t *testing.T) {
-	ln, err := enginetest.Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := enginetest.Listen(t)
 	greeting := enginetest.Greeting(enginetest.Caps)
 	backend := enginetest.NewServer(ln, func(_ int, c *enginetest.Conn) error {
 		return c.Run(enginetest.Greet(greeting), enginetest.Drain())
@@ -28,7 +25,7 @@ func TestClientsSeeTheCertificateOfTheFile(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.cert)
 	first, second := ca.named("127.0.0.1"), ca.named("127.0.0.1")
-	addr := freeAddr(t)
+	addr := enginetest.FreeAddr(t)
 	p := start(t, "-P", addr, "-b", ln.Addr().String(),
 		"--proxy-tls-cert="+files.put("cert", first.certPEM()), "--proxy-tls-key="+files.put("key", first.keyPEM()))
 	p.serving(0)

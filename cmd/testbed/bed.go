@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 const (
@@ -170,23 +172,17 @@ func findPluginDir(asked string) string {
 	return ""
 }
 
-// startFirst starts a server for the first time, on a free port. Another
-// program may take that port first, then it takes another one.
+// startFirst starts a server for the first time, on a port that is this
+// process's from now on: a server can be stopped and started again on it.
 func (s *server) startFirst() error {
-	const tries = 5
-	for try := 1; ; try++ {
-		port, err := freePort()
-		if err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.port = port
-		s.mu.Unlock()
-		err = s.start()
-		if err == nil || try == tries || !strings.Contains(tail(s.logFile()), "Address already in use") {
-			return err
-		}
+	port, err := enginetest.LeasePort()
+	if err != nil {
+		return err
 	}
+	s.mu.Lock()
+	s.port = port.Port
+	s.mu.Unlock()
+	return s.start()
 }
 
 // replicate makes s follow the primary and waits until it does.

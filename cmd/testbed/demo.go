@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // demo shows the proxy at work: servers, the proxy in front of them, and a few
@@ -151,12 +153,11 @@ type proxyProcess struct {
 // returns when a client can log in through it.
 func (d *demo) startProxy(ctx context.Context) error {
 	const ports = 100
-	first := d.port
-	for portIsFree(d.port) != nil {
-		if d.port++; d.port == first+ports {
-			return fmt.Errorf("no free port from %d to %d", first, d.port-1)
-		}
+	port, err := enginetest.LeaseFrom(d.port, ports)
+	if err != nil {
+		return err
 	}
+	d.port = port.Port
 	args := []string{
 		"--proxy-address=127.0.0.1:" + strconv.Itoa(d.port),
 		"--proxy-backend-addresses=" + d.bed.primary().state().Addr,

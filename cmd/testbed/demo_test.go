@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // demoOf runs `testbed demo` without a terminal, in a folder of its own.
@@ -50,12 +52,7 @@ func TestDemo(t *testing.T) {
 }
 
 func TestDemoTakesTheNextFreePort(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_, port, _ := net.SplitHostPort(enginetest.Listen(t).Addr().String())
 	out, err := demoOf(t, "--replicas=0", "--proxy", script(t, "relay"), "--port", port)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

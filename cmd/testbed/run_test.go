@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // connect gives a handle for a user; network is tcp or unix.
@@ -111,8 +113,9 @@ func testRun(t *testing.T, flavour, version string, plugins map[string]User) {
 	t.Run("every server is as described", func(t *testing.T) {
 		for i, s := range all {
 			db := app[s.Name]
-			if s.Port > highestPort {
-				t.Errorf("%s: port %d, want at most %d", s.Name, s.Port, highestPort)
+			if l, err := enginetest.LeaseFrom(s.Port, 1); err == nil {
+				l.Release()
+				t.Errorf("%s: port %d is not leased", s.Name, s.Port)
 			}
 			readOnly := 1
 			if i == 0 {

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"syscall"
 )
 
@@ -41,33 +37,4 @@ func (s *spawner) run(cmd *exec.Cmd) error {
 		return err
 	}
 	return cmd.Wait()
-}
-
-// Ports below the range from which the kernel takes outgoing connections'
-// ports: one that is free now is not gone a moment later by a mere connect.
-const (
-	lowestPort  = 20000
-	highestPort = 32767
-)
-
-// freePort finds a TCP port on 127.0.0.1 that nobody listens on. Someone else
-// can still take it before the caller does.
-func freePort() (int, error) {
-	var last error
-	for range 200 {
-		port := lowestPort + rand.IntN(highestPort-lowestPort+1)
-		if last = portIsFree(port); last == nil {
-			return port, nil
-		}
-	}
-	return 0, fmt.Errorf("no free port from %d to %d: %w", lowestPort, highestPort, last)
-}
-
-// portIsFree is nil if a program could listen on 127.0.0.1:port now.
-func portIsFree(port int) error {
-	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		return err
-	}
-	return l.Close()
 }

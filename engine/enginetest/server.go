@@ -3,23 +3,10 @@ package enginetest
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 )
-
-// Listen listens on a free port of the loopback. The port is below those that
-// the kernel gives to connections, so that after a Close it stays refused.
-func Listen() (net.Listener, error) {
-	for {
-		ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)))
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			return ln, err
-		}
-	}
-}
 
 // Server listens, and treats each connection as its handler says.
 type Server struct {

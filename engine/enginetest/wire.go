@@ -30,15 +30,11 @@ type Wire struct {
 }
 
 // NewWire listens on the loopback and relays to target.
-func NewWire(target net.Addr, cfg WireConfig) (*Wire, error) {
-	ln, err := Listen()
-	if err != nil {
-		return nil, err
-	}
-	w := &Wire{cfg: cfg, ln: ln, target: target}
+func NewWire(t Test, target net.Addr, cfg WireConfig) *Wire {
+	w := &Wire{cfg: cfg, ln: Listen(t), target: target}
 	w.running.Add(1)
 	go w.accept()
-	return w, nil
+	return w
 }
 
 // Addr is where w listens.

@@ -16,26 +16,19 @@ import (
 // a backlog of its own choosing if that matters.
 func acceptor(t *testing.T, kind string) (net.Listener, Addr) {
 	t.Helper()
-	for range 1000 {
-		a := loopback()
-		network := "tcp"
-		switch kind {
-		case "unix":
-			network, a = "unix", Addr{Path: filepath.Join(t.TempDir(), "s")}
-		case "tcp6":
-			a.IP = netip.AddrPortFrom(netip.IPv6Loopback(), a.IP.Port())
-		}
-		ln, err := net.Listen(network, a.String())
-		if err == nil {
-			t.Cleanup(func() { ln.Close() })
-			return ln, a
-		}
-		if !errors.Is(err, unix.EADDRINUSE) {
-			t.Fatal(err)
-		}
+	network, a := "tcp", loopback(t)
+	switch kind {
+	case "unix":
+		network, a = "unix", Addr{Path: filepath.Join(t.TempDir(), "s")}
+	case "tcp6":
+		a.IP = netip.AddrPortFrom(netip.IPv6Loopback(), a.IP.Port())
 	}
-	t.Fatal("no free port")
-	return nil, Addr{}
+	ln, err := net.Listen(network, a.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return ln, a
 }
 
 // dial has l connect to a.

@@ -3,7 +3,6 @@ package reactor
 import (
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"golang.org/x/sys/unix"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // Tests drive one end of real sockets while a running loop has the other. They
@@ -223,24 +224,27 @@ func listenRaw(t testing.TB, backlog int) (fd int, addr Addr) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 1000 {
-		a := loopback()
-		_, sa := a.sockaddr()
-		if err = unix.Bind(fd, sa); err == nil {
-			if err = unix.Listen(fd, backlog); err == nil {
-				return fd, a
-			}
-		}
+	addr = loopback(t)
+	_, sa := addr.sockaddr()
+	// Connections of whoever had the port before may not have timed out.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port: ", err)
-	return -1, Addr{}
+	if err := unix.Bind(fd, sa); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, backlog); err != nil {
+		t.Fatal(err)
+	}
+	return fd, addr
 }
 
-// loopback is an address with a port that may be free.
-func loopback() Addr {
-	a, err := ParseAddr(fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+// loopback is an address that nobody listens on, ours until the end of the test.
+func loopback(t testing.TB) Addr {
+	t.Helper()
+	a, err := ParseAddr(enginetest.FreeAddr(t))
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
 	return a
 }

@@ -6,9 +6,10 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // allDown is the packet that a client gets when no backend is left: an ERR in
@@ -149,42 +150,11 @@ func testAllBackendsDown(t *testing.T) {
 
 // A backend that takes connections and never answers them.
 func TestConnectTimeout(t *testing.T) {
-	hole := blackHole(t)
+	hole := enginetest.BlackHole(t).String()
 	p := startProxy(t, []string{hole, bed.Primary.Addr}, "--proxy-connect-timeout=1")
 	for range 3 {
 		openSession(t, p.addr).mustAsk("SELECT @@server_id", "1")
 	}
-}
-
-// blackHole is an address where connecting neither succeeds nor fails: a
-// listener whose queue of connections is full.
-func blackHole(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	addr := freeAddr(t)
-	var port int
-	if _, err := fmt.Sscanf(addr, "127.0.0.1:%d", &port); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	for range 10 {
-		nc, err := net.DialTimeout("tcp", addr, 300*time.Millisecond)
-		if err != nil {
-			return addr // full
-		}
-		t.Cleanup(func() { nc.Close() })
-	}
-	t.Fatal("the queue does not fill up")
-	return ""
 }
 
 // waitForSleep returns when n statements are inside SLEEP() at the server.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // fakeGreeting is a server's first packet, with a challenge that nobody checks.
@@ -39,11 +41,8 @@ type fakeBackend struct {
 
 func startFake(t *testing.T, script func(nc net.Conn)) *fakeBackend {
 	t.Helper()
-	f := &fakeBackend{addr: freeAddr(t)}
-	ln, err := net.Listen("tcp", f.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := enginetest.Listen(t)
+	f := &fakeBackend{addr: ln.Addr().String()}
 	t.Cleanup(func() {
 		ln.Close()
 		f.mu.Lock()

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 var adminUser = user{Name: "admin", Password: "s3cret"}
@@ -15,7 +17,7 @@ func startAdmin(t *testing.T, backends []string, args ...string) (p *proxy, addr
 	if relayOnly {
 		t.Fatal("a relay has no admin port")
 	}
-	addr = freeAddr(t)
+	addr = enginetest.FreeAddr(t)
 	p = startProxy(t, backends, append([]string{"--plugins=proxy", "--plugins=admin", "--admin-address=" + addr,
 		"--admin-username=" + adminUser.Name, "--admin-password=" + adminUser.Password}, args...)...)
 	eventually(t, 20*time.Second, "the admin port listens", func() bool { return listening(t, addr) })

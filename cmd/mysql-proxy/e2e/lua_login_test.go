@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // loginScript runs logins.lua before the primary (1), a server that is not there
 // (2) and, read-only, the replica (3). control is a session to steer it by.
 func loginScript(t *testing.T) (p *proxy, control *session) {
 	t.Helper()
-	p = startLua(t, "logins.lua", []string{bed.Primary.Addr, freeAddr(t)}, "-r", bed.Replicas[0].Addr, "--event-threads=1")
+	p = startLua(t, "logins.lua", []string{bed.Primary.Addr, enginetest.FreeAddr(t)}, "-r", bed.Replicas[0].Addr, "--event-threads=1")
 	return p, openSession(t, p.addr)
 }
 

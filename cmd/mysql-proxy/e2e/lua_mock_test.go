@@ -3,11 +3,13 @@ package e2e
 import (
 	"strings"
 	"testing"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // A script that is the server: nothing listens where the backend should be.
 func TestLuaMockServer(t *testing.T) {
-	p := startLua(t, "mock.lua", []string{freeAddr(t)})
+	p := startLua(t, "mock.lua", []string{enginetest.FreeAddr(t)})
 	anybody := user{Name: "any", Password: "thing"}
 
 	out, err := mariadbCLI(t, p.addr, anybody, "SELECT who", "SELECT lines", "INSERT 1", "SELECT 7")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // proxy is a running mysql-proxy. It is stopped at the end of its test, which
@@ -41,7 +42,7 @@ func startProxy(t *testing.T, backends []string, args ...string) *proxy {
 func startBinary(t *testing.T, path string, backends []string, args ...string) *proxy {
 	t.Helper()
 	dependOnSources()
-	p := &proxy{addr: freeAddr(t), logDir: t.TempDir(), gone: make(chan struct{})}
+	p := &proxy{addr: enginetest.FreeAddr(t), logDir: t.TempDir(), gone: make(chan struct{})}
 	all := []string{"-P", p.addr, "--log-level=info", "--log-file=" + filepath.Join(p.logDir, "log"), "--event-threads=2"}
 	for _, b := range backends {
 		all = append(all, "-b", b)
@@ -220,21 +221,6 @@ func (p *proxy) cpuTicks(t *testing.T) int {
 		t.Fatalf("/proc/%d/stat: %s", p.pid, b)
 	}
 	return user + system
-}
-
-// freeAddr is a free loopback address below the ephemeral ports.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 200 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
-		ln, err := net.Listen("tcp", addr)
-		if err == nil {
-			ln.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // eventually tries until ok is true, and fails the test when it does not get

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // recorder is a TCP relay to a server that keeps what is sent to the server.
@@ -17,7 +19,7 @@ type recorder struct {
 
 func startRecorder(t *testing.T, target string) *recorder {
 	t.Helper()
-	return startRecorderOn(t, freeAddr(t), target)
+	return startRecorderOn(t, enginetest.FreeAddr(t), target)
 }
 
 func startRecorderOn(t *testing.T, addr, target string) *recorder {

@@ -4,6 +4,8 @@ import (
 	"io"
 	"net"
 	"testing"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // spoil changes a piece of what the server sends on its way through a relay.
@@ -13,12 +15,7 @@ type spoil func(piece []byte, off int) []byte
 // startRelay starts a plain TCP relay to target and returns its address.
 func startRelay(t *testing.T, target string, change spoil) string {
 	t.Helper()
-	addr := freeAddr(t)
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
+	ln := enginetest.Listen(t)
 	go func() {
 		for {
 			client, err := ln.Accept()
@@ -28,7 +25,7 @@ func startRelay(t *testing.T, target string, change spoil) string {
 			go relay(client, target, change)
 		}
 	}()
-	return addr
+	return ln.Addr().String()
 }
 
 func relay(client net.Conn, target string, change spoil) {

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // asApp is a login of the app user.
@@ -271,7 +273,7 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 // What the proxy asks of a server, and what clients hear where it is not met.
 func TestServersAreVerified(t *testing.T) {
 	strangers := newAuthority(t, "strangers")
-	elsewhere := startRecorderOn(t, strings.Replace(freeAddr(t), "127.0.0.1", "127.0.0.2", 1), bed.Primary.Addr).addr // the certificate is not for this address
+	elsewhere := startRecorderOn(t, strings.Replace(enginetest.FreeAddr(t), "127.0.0.1", "127.0.0.2", 1), bed.Primary.Addr).addr // the certificate is not for this address
 	plain := startFake(t, func(nc net.Conn) { fakeLogin(nc) })
 	const failed, noTLS = "ERR 2026 (proxy) the TLS handshake with the backend failed", "ERR 2026 (proxy) the backend does not offer TLS"
 	for _, r := range []struct {
