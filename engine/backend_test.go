@@ -160,7 +160,7 @@ func TestClientsGoToTheNextBackend(t *testing.T) {
 	}
 	for name, bad := range map[string]func(w *world) net.Addr{
 		"refused":                      (*world).refused,
-		"no answer to the connect":     (*world).blackHole,
+		"no answer to the connect":     func(w *world) net.Addr { return BlackHole(w) },
 		"closed without a greeting":    greetNot(Fin()),
 		"reset without a greeting":     greetNot(Reset()),
 		"closed in mid-greeting":       greetNot(All("", Send([]byte{80, 0, 0, 0, 10, '8'}), Fin())),
