@@ -68,6 +68,7 @@ type client struct {
 	prev, next *client // in loop.clients
 	conn       *reactor.Conn
 	server     *server   // nil before a backend was taken and after it has gone
+	opening    *server   // a second one that the proxy logs in on, see ownlogin.go
 	sx         *scripted // nil without a script
 	backend    *Backend  // the one that was taken last
 	remote     reactor.Addr
@@ -437,6 +438,9 @@ func (c *client) end(r CloseReason, cause error) {
 	if c.server != nil {
 		c.server.end(r)
 	}
+	if c.opening != nil {
+		c.opening.own.fail(errAbandoned)
+	}
 }
 
 // errSeq is the sequence id that an ERR for r must have now; ok is false if
@@ -492,7 +496,7 @@ func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
 
 // finish forgets the session when both its halves are closed.
 func (c *client) finish() {
-	if c.state != clientClosed || c.server != nil {
+	if c.state != clientClosed || c.server != nil || c.opening != nil {
 		return
 	}
 	c.loop.Disarm(&c.timer)

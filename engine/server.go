@@ -62,6 +62,7 @@ type server struct {
 	backend *Backend
 	queue   exchanges
 	resp    packet.Response
+	own     *ownLogin          // set while the proxy itself logs in on it
 	caps    packet.Capability  // in force between client and server
 	offers  packet.Capability  // of its greeting, as it came
 	shown   packet.Capability  // of its greeting, as clients are shown it
@@ -114,10 +115,16 @@ func (s *server) inTransaction() bool {
 func (s *server) Opened(*reactor.Conn) {
 	s.enter(serverGreeting)
 	s.backend.set(BackendUp)
+	if s.own != nil {
+		s.own.opened()
+	}
 }
 
 // Data takes what the server sends.
 func (s *server) Data(_ *reactor.Conn, p []byte) (used int) {
+	if s.own != nil {
+		return s.own.data(p)
+	}
 	c := s.client
 	switch s.state {
 	case serverGreeting:
@@ -333,6 +340,8 @@ func (s *server) EOF(*reactor.Conn) {
 	c := s.client
 	s.tainted = true
 	switch {
+	case s.own != nil:
+		s.own.eof()
 	case s.state == serverIdle:
 		s.idleEnded()
 	case s.state >= serverClosing:
@@ -363,6 +372,10 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 		s.loop.pool(s.backend).drop(s)
 	}
 	s.enter(serverClosed)
+	if s.own != nil {
+		s.own.closed(was, err)
+		return
+	}
 	if c == nil {
 		return
 	}

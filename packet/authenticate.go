@@ -34,6 +34,11 @@ func NewNativeSecret(native [sha1.Size]byte) *Secret { return &Secret{native: na
 // hash is known.
 func (s *Secret) Password() (password []byte, ok bool) { return s.password, !s.hashed }
 
+// Clone is a copy, which Clear of the one does not change in the other.
+func (s *Secret) Clone() *Secret {
+	return &Secret{password: append([]byte(nil), s.password...), native: s.native, hashed: s.hashed}
+}
+
 // Clear forgets the secret: the memory that it was in is overwritten. What is
 // left answers nothing.
 func (s *Secret) Clear() {
