@@ -8,6 +8,7 @@ require (
 	github.com/klauspost/compress v1.20.3
 	github.com/panjf2000/gnet/v2 v2.10.0
 	github.com/yuin/gopher-lua v1.1.2
+	golang.org/x/crypto v0.33.0
 	golang.org/x/sys v0.30.0
 )
 
