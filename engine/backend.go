@@ -101,4 +101,23 @@ func (bs *backends) take() *Backend {
 	}
 }
 
+// takeReplica is take for a read-only backend.
+func (bs *backends) takeReplica() *Backend {
+	for {
+		var best *Backend
+		var fewest int64
+		for _, b := range bs.list {
+			if !b.ReadOnly || b.State() == BackendDown {
+				continue
+			}
+			if n := b.clients.Load(); best == nil || n < fewest {
+				best, fewest = b, n
+			}
+		}
+		if best == nil || best.clients.CompareAndSwap(fewest, fewest+1) {
+			return best
+		}
+	}
+}
+
 func (b *Backend) release() { b.clients.Add(-1) }

@@ -47,7 +47,7 @@ func (c *client) changeUser(p []byte, q packet.Request) (used int) {
 		return len(p)
 	}
 	c.commands++
-	s.expect(exchange{q, pkt.Seq()})
+	s.expect(exchange{Request: q, seq: pkt.Seq()})
 	s.command(packet.AppendPacket(nil, 0, payload))
 	return len(pkt)
 }

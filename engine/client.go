@@ -67,10 +67,12 @@ type client struct {
 	loop       *loop
 	prev, next *client // in loop.clients
 	conn       *reactor.Conn
-	server     *server   // nil before a backend was taken and after it has gone
-	opening    *server   // a second one that the proxy logs in on, see ownlogin.go
-	sx         *scripted // nil without a script
-	backend    *Backend  // the one that was taken last
+	server     *server    // nil before a backend was taken and after it has gone
+	opening    *server    // a second one that the proxy logs in on, see ownlogin.go
+	sx         *scripted  // nil without a script
+	sp         *splitting // nil if its reads stay with the one server
+	id         *identity  // what the proxy owns of who it is logged in as, nil if nothing
+	backend    *Backend   // the one that was taken last
 	remote     reactor.Addr
 	state      clientState
 	req        packet.Cursor // where the client's stream stands
@@ -106,6 +108,8 @@ func (l *loop) accept(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
 	c := l.newClient(conn, remote)
 	if l.engine.scripts != nil {
 		c.sx = newScripted(c, l.engine.scripts)
+	} else if l.engine.cfg.Split {
+		c.sp = newSplitting(c)
 	}
 	if l.draining {
 		c.end(ReasonShutdown, nil)
@@ -267,11 +271,21 @@ loop:
 			if !ok {
 				break loop
 			}
-			if c.answered = q.Command.HasResponse(); c.answered {
-				if s.queue.full() {
-					c.hold()
+			if c.answered = q.Command.HasResponse(); c.answered && s.queue.full() {
+				c.hold()
+				break loop
+			}
+			if c.sp != nil {
+				to, made := c.sp.choose(b, size, q)
+				if made != chosen {
 					break loop
 				}
+				if to != s {
+					s.conn.Write(p[sent:n])
+					sent, s = n, to
+				}
+			}
+			if c.answered {
 				if q.Command == packet.ComChangeUser && c.safety() != s.safety() {
 					s.conn.Write(p[sent:n])
 					k := c.changeUser(b, q)
@@ -281,7 +295,7 @@ loop:
 					sent = n
 					continue
 				}
-				s.expect(exchange{q, b[3]})
+				s.expect(exchange{Request: q, seq: b[3], writes: c.sp != nil && c.sp.writing})
 			} else if q.Command == packet.ComQuit {
 				c.quit = true
 			}
@@ -394,7 +408,7 @@ func (c *client) Expired(*reactor.Timer) {
 // idle tells whether the session can be ended without taking anything from the
 // client.
 func (c *client) idle() bool {
-	return c.state == clientReady && c.req.Whole() && (c.server == nil || !c.server.inTransaction())
+	return c.state == clientReady && c.req.Whole() && (c.server == nil || !c.server.inTransaction()) // a splitting one's is home
 }
 
 // drain ends the session if it is idle, or not yet in use, because the proxy
@@ -422,6 +436,9 @@ func (c *client) end(r CloseReason, cause error) {
 	}
 	if c.auth != nil {
 		clear(c.auth.password)
+	}
+	if c.sp != nil {
+		c.sp.end()
 	}
 	c.loop.Disarm(&c.timer)
 	c.enter(clientClosing)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -24,6 +25,7 @@ type Engine struct {
 	masked    packet.Capability // what clients are not shown of a backend's capabilities
 	added     packet.Capability // what they are shown besides: the proxy's own
 	sessions  atomic.Uint64     // scripted ones, so far
+	explains  bool              // the log tells where each command goes
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown
 }
@@ -73,6 +75,12 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, err
 		}
 		e.masked |= classicOnly
+	}
+	if cfg.Split {
+		// What a client remembers of a statement's columns must hold for the one
+		// server and the other.
+		e.masked |= packet.CapMariaDBCacheMetadata
+		e.explains = cfg.Log.Enabled(context.Background(), slog.LevelDebug)
 	}
 	e.added = cfg.ClientCompression & (packet.CapCompress | packet.CapZstd)
 	if cfg.ClientTLS != TLSOff {

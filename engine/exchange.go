@@ -6,6 +6,10 @@ import "mysqlproxy/packet"
 type exchange struct {
 	packet.Request
 	seq byte // sequence id of the command's last packet: the response starts one above
+
+	// Of a session that splits.
+	own    own  // what it is for, if it is the proxy's own
+	writes bool // it may write
 }
 
 // pipeline is how many commands a client may have outstanding before it is not

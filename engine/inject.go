@@ -43,7 +43,7 @@ func (x *scripted) forward(cmd, payload []byte) {
 	}
 	x.cmd.fate, x.cmd.shift = fateForward, 0
 	q, _ := packet.Expect(payload, len(payload))
-	x.send(s, query{exchange{q, x.cmd.seq}, cmd}, payload)
+	x.send(s, query{exchange{Request: q, seq: x.cmd.seq}, cmd}, payload)
 }
 
 // send sends q, whose payload is given beside and whose packets are borrowed. A
@@ -65,7 +65,7 @@ func (x *scripted) send(s *server, q query, payload []byte) {
 		if both, ok := x.c.loop.behindReset(q.packets); ok && x.renews(s) {
 			s.stale = false
 			s.skip++
-			s.expect(exchange{packet.Request{Command: packet.ComResetConnection}, 0})
+			s.expect(exchange{Request: packet.Request{Command: packet.ComResetConnection}})
 			q.packets = both
 		} else if x.renew(s) {
 			q.packets = bytes.Clone(q.packets)
@@ -92,20 +92,20 @@ func (x *scripted) renews(s *server) bool {
 func (x *scripted) renew(s *server) (wait bool) {
 	s.stale = false
 	s.skip++
-	s.expect(exchange{packet.Request{Command: packet.ComResetConnection}, 0})
+	s.expect(exchange{Request: packet.Request{Command: packet.ComResetConnection}})
 	s.command(resetConnection)
 	if own := s.who.collation; own != 0 && own != s.collation && s.offers&packet.CapLongPassword != 0 {
 		// MariaDB goes back to what the login has asked for, MySQL to its own default.
 		n := strconv.Itoa(int(own))
 		s.skip++
-		s.expect(exchange{packet.Request{Command: packet.ComQuery}, 0})
+		s.expect(exchange{Request: packet.Request{Command: packet.ComQuery}})
 		s.command(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComQuery)},
 			"SET character_set_client="+n+",character_set_results="+n+",collation_connection="+n...)))
 		wait = true
 	}
 	if db := x.half.DefaultDB; db != "" && (s.moved || s.half.DefaultDB != db) {
 		s.skip++
-		s.expect(exchange{packet.Request{Command: packet.ComInitDB}, 0})
+		s.expect(exchange{Request: packet.Request{Command: packet.ComInitDB}})
 		s.command(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComInitDB)}, db...)))
 		s.who.database, s.half.DefaultDB = db, db
 		wait = true
@@ -200,7 +200,7 @@ func (x *scripted) next() {
 		x.cmd.schema = in.Query[1:]
 	}
 	in.Result.Command, in.Result.Capabilities = q.Command, s.caps
-	x.send(s, query{exchange{q, last}, packets}, payload)
+	x.send(s, query{exchange{Request: q, seq: last}, packets}, payload)
 }
 
 // resetConnection is the packet of a COM_RESET_CONNECTION.

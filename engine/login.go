@@ -143,6 +143,9 @@ func (c *client) enroll(pkt packet.Packet, in packet.Login) {
 		return
 	}
 	c.server.caps = packet.Effective(c.shown, in.Capabilities) &^ c.loop.engine.masked
+	if c.sp != nil {
+		c.sp.enroll(in)
+	}
 	c.sendLogin(c.server, pkt.Payload(), in)
 }
 
@@ -216,6 +219,9 @@ func (s *server) loginData(p []byte) (used int) {
 			}
 			continue
 		}
+		if c.sp != nil && done {
+			pkt = c.sp.admits(pkt)
+		}
 		c.carry(toClient, pkt.Payload())
 		switch {
 		case !done:
@@ -245,6 +251,9 @@ func (c *client) letIn() {
 	c.auth = nil
 	c.enter(clientReady)
 	c.compress()
+	if c.sp != nil {
+		c.sp.begin()
+	}
 	c.loop.Arm(&c.timer, 0) // from now on other limits hold
 	c.hold()                // so that what came behind the login is delivered again
 	c.release()

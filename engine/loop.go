@@ -19,6 +19,8 @@ type loop struct {
 	asking  *scripted   // whose hook is running
 	waiting []*scripted // those with a command that waits for a pooled session
 
+	routes [2][routeReasons]uint64 // commands of sessions that split, by where they went and why
+
 	packed []byte // a query of a script as packets, and what goes before it: for one write
 
 	draining bool          // the proxy stops: sessions end when they become idle

@@ -27,6 +27,8 @@ type login struct {
 type pool struct {
 	mu   sync.Mutex
 	idle map[string][]*server
+
+	applied packet.GTIDs // what the backend is known to have of sessions' writes; the loop's
 }
 
 // put adds s at the end.

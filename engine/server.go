@@ -81,6 +81,7 @@ type server struct {
 	skip      uint8          // responses outstanding to what the proxy itself has sent
 	reserved  bool           // idle, but only for its owner: it is not clean
 	tainted   bool           // it cannot be told any more whose it is: not for the pool
+	reads     bool           // it is the reader of a session that splits
 	owner     uint64         // the session that had it last
 	who       login          // as whom it is logged in
 	half      *hook.Endpoint // what scripts see of it
@@ -147,6 +148,9 @@ func (s *server) Data(_ *reactor.Conn, p []byte) (used int) {
 		c.active = c.loop.Now()
 		if c.sx != nil {
 			return c.sx.data(s, p)
+		}
+		if c.sp != nil && c.auth == nil {
+			return c.sp.data(s, p)
 		}
 		if c.auth != nil {
 			if used = s.changeUserData(p); c.loop.draining {
@@ -303,6 +307,9 @@ func (s *server) replied() bool { return s.dialogue && s.client.spoke && !s.resp
 // done is called when a response has passed.
 func (s *server) done() {
 	c := s.client
+	if c.sp != nil && s == c.sp.home {
+		c.sp.happened(s.queue.first().writes, s.resp.Failed())
+	}
 	s.queue.pop()
 	if !s.queue.empty() {
 		s.resp.Begin(s.queue.first().Request)
@@ -345,6 +352,8 @@ func (s *server) EOF(*reactor.Conn) {
 	case s.state == serverIdle:
 		s.idleEnded()
 	case s.state >= serverClosing:
+	case s.reads:
+		c.sp.readerEnded(s)
 	case s.state == serverGreeting:
 		s.conn.Close(errNoGreeting)
 	case s.state == serverReady && c.quit:
@@ -380,6 +389,10 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 		return
 	}
 	s.backend.release()
+	if s.reads {
+		c.sp.readerEnded(s)
+		return
+	}
 	switch {
 	case c.state >= clientClosing, c.doom != reasonNone:
 	case errors.Is(err, reactor.ErrPanic):

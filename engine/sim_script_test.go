@@ -17,10 +17,10 @@ import (
 	"mysqlproxy/packet"
 )
 
-// splitting is what a script for read/write splitting does: it fills the pools,
+// splitter is what a script for read/write splitter does: it fills the pools,
 // runs reads on the read-only backend, injects queries that the client must not
 // see, keeps a session for a transaction, and gives it back otherwise.
-func splitting() *hooks {
+func splitter() *hooks {
 	h := &hooks{}
 	rng := rand.New(rand.NewPCG(1, 2)) // under the hooks' lock
 	h.connect = func(s hook.Session) hook.Verdict {
@@ -322,7 +322,7 @@ func TestSimulationWithScript(t *testing.T) {
 			cfg := w.config(a.Addr(), b.Addr())
 			cfg.Backends[1].ReadOnly = true
 			cfg.Loops = 2
-			h := splitting()
+			h := splitter()
 			with(h)(&cfg)
 			w.start(cfg)
 			front := w.front()

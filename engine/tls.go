@@ -79,7 +79,11 @@ func (s *server) secured(login []byte) bool {
 		return true
 	}
 	// MySQL goes by what this says of compression, and not by the login.
-	binary.LittleEndian.PutUint32(login, binary.LittleEndian.Uint32(login)|uint32(s.compression()))
+	add := s.compression()
+	if s.client.sp != nil {
+		add |= s.offers & packet.CapSessionTrack
+	}
+	binary.LittleEndian.PutUint32(login, binary.LittleEndian.Uint32(login)|uint32(add))
 	request, err := packet.AppendSSLRequest(nil, login)
 	if err != nil {
 		s.client.end(ReasonClientProtocol, err)
@@ -147,7 +151,7 @@ func (s *server) loginSeq() byte {
 // sendLogin sends a client's login packet, less what is between the client and
 // the proxy, and with what is between the proxy and s.
 func (s *server) sendLogin(seq byte, payload []byte) {
-	add := s.compression()
+	add := s.compression() | s.caps&packet.CapSessionTrack // which a session that splits has in any case
 	if s.conn.Encrypted() {
 		add |= packet.CapSSL
 	}

@@ -1,0 +1,292 @@
+package engine
+
+import (
+	"bytes"
+	"time"
+
+	"mysqlproxy/engine/reactor"
+	"mysqlproxy/packet"
+)
+
+// This file is how a session that splits comes by its session with a replica,
+// and what it has to do there before a read may run: open it as the same user,
+// repeat the state of the session at home, wait for the client's own writes.
+
+// own says what an exchange of the proxy's own is for. Nothing of its response
+// goes to the client.
+type own uint8
+
+const (
+	ownNone    own = iota // the client's
+	ownState              // repeats state at the reader
+	ownWait               // waits for a GTID there
+	ownPrepare            // prepares a statement there
+	ownRefused            // the client's, but the replica could not: home answers
+	ownTrack              // switches session tracking on at home
+	ownEcho               // repeats the last read at home
+	ownPing               // keeps home from closing
+)
+
+const (
+	// readerWithin is how long a read waits for the proxy's own exchanges with a
+	// replica before it goes home.
+	readerWithin = time.Second
+	// readerAgain is for how long no replica is tried after one was in vain.
+	readerAgain = time.Second
+	// behindAgain is for how long reads stay at home once the replica did not
+	// have the session's writes.
+	behindAgain = 100 * time.Millisecond
+	// writesWithin is how long a replica is given to come by the session's
+	// writes, in seconds.
+	writesWithin = "0.02"
+	// homeQuiet is after how long without a command home is sent a COM_PING
+	// beside a read, for a server closes what it does not hear from.
+	homeQuiet = 20 * time.Second
+)
+
+// atReaderNow is what the reader has of the session's state.
+type readerState struct {
+	database string
+	assigned int // up to which assignment
+	stmts    prepared
+	collect  []byte // the response to what was asked last
+}
+
+type readiness uint8
+
+const (
+	readyNow   readiness = iota
+	readyLater           // the client has been held
+	readyNever           // not for the command that is being chosen for
+)
+
+// ready tells whether a read can go to the reader, and makes the reader ready.
+func (sp *splitting) ready() (readiness, RouteReason) {
+	c := sp.c
+	l := c.loop
+	switch r := sp.reader; {
+	case c.id == nil:
+		return readyNever, RouteNoIdentity
+	case r != nil && r.state == serverBusy:
+		sp.wait(wishAnswer)
+		return readyLater, 0
+	case r != nil && sp.state.database == "" && sp.at.database != "":
+		sp.dropReader() // a database cannot be left
+		fallthrough
+	case r == nil:
+		if l.Now() < sp.retry {
+			return readyNever, RouteNoReplica
+		}
+		if b := l.engine.backends.takeReplica(); b != nil {
+			sp.open(b)
+			sp.wait(wishReader)
+			return readyLater, 0
+		}
+		sp.retry = l.Now() + readerAgain
+		return readyNever, RouteNoReplica
+	}
+	if sp.repeat() {
+		sp.wait(wishAnswer)
+		l.Arm(&sp.timer, readerWithin)
+		return readyLater, 0
+	}
+	if !sp.state.gtids.Empty() && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
+		if l.Now() < sp.behind {
+			return readyNever, RouteBehind
+		}
+		sp.ask(sp.reader, ownWait, packet.AppendCausalWait([]byte{byte(packet.ComQuery)}, &sp.state.gtids, writesWithin))
+		sp.wait(wishAnswer)
+		l.Arm(&sp.timer, readerWithin)
+		return readyLater, 0
+	}
+	if h := sp.home; l.Now()-sp.touched > homeQuiet && h.queue.empty() {
+		sp.touched = l.Now()
+		sp.ask(h, ownPing, []byte{byte(packet.ComPing)})
+	}
+	return readyNow, 0
+}
+
+// repeat sends the reader what it lacks of the session's state, as much as can
+// be outstanding, and tells whether there was anything.
+func (sp *splitting) repeat() bool {
+	st, at, r := &sp.state, &sp.at, sp.reader
+	if at.database != st.database {
+		at.database = st.database
+		sp.ask(r, ownState, append([]byte{byte(packet.ComInitDB)}, st.database...))
+	}
+	for i := range st.variables {
+		if v := &st.variables[i]; v.number > at.assigned && !r.queue.full() {
+			at.assigned = v.number
+			sp.ask(r, ownState, append([]byte{byte(packet.ComQuery)}, v.Text...))
+		}
+	}
+	return !r.queue.empty()
+}
+
+// ask sends s a command of the proxy's own.
+func (sp *splitting) ask(s *server, what own, payload []byte) {
+	q, _ := packet.Expect(payload, len(payload))
+	s.queue.push(exchange{Request: q, own: what})
+	sp.at.collect = sp.at.collect[:0]
+	if s.state == serverReady {
+		s.resp.Begin(q)
+		s.enter(serverBusy)
+	}
+	s.command(packet.AppendPacket(nil, 0, payload))
+}
+
+// answered is told that an exchange of the proxy's own is over.
+func (sp *splitting) answered(s *server, x exchange, failed bool) {
+	s.queue.pop()
+	if s.queue.empty() {
+		s.enter(serverReady)
+	} else {
+		s.resp.Begin(s.queue.first().Request)
+	}
+	switch x.own {
+	case ownState:
+		if failed {
+			if x.Command == packet.ComQuery {
+				sp.state.pins |= pinVariables
+			}
+			sp.unreadable()
+			return
+		}
+	case ownWait:
+		sp.waited(failed)
+	case ownPrepare:
+		sp.preparedThere(failed)
+	case ownRefused:
+		sp.again(RouteReplicaError)
+		return
+	case ownTrack:
+		sp.state.tracked = !failed
+	case ownEcho:
+		sp.before = atHome
+	case ownPing:
+		return
+	}
+	if s.queue.empty() && sp.wish == wishAnswer {
+		sp.c.loop.Disarm(&sp.timer)
+		sp.resume()
+	}
+}
+
+// waited is told what came of waiting for the session's writes.
+func (sp *splitting) waited(failed bool) {
+	applied := &sp.c.loop.pool(sp.reader.backend).applied
+	if !failed && packet.CausalWaitOK(sp.at.collect, sp.reader.caps) {
+		applied.Merge(&sp.state.gtids)
+		return
+	}
+	sp.once = RouteBehind
+	sp.behind = sp.c.loop.Now() + behindAgain
+}
+
+// open starts a session with b, which was taken for it.
+func (sp *splitting) open(b *Backend) {
+	c := sp.c
+	how := opening{database: sp.state.database, collation: sp.collation, caps: sp.home.caps}
+	if !sp.tracks {
+		how.caps &^= packet.CapSessionTrack
+	}
+	c.openAs(b, c.id, how, func(s *server, err error) {
+		if err != nil {
+			sp.failed(b, err)
+		} else {
+			sp.reader, sp.at = s, readerState{database: how.database}
+			s.reads = true
+		}
+		sp.resume()
+	})
+}
+
+// failed is told that no session with b could be opened.
+func (sp *splitting) failed(b *Backend, err error) {
+	sp.once, sp.retry = RouteNoReplica, sp.c.loop.Now()+readerAgain
+	sp.c.loop.engine.cfg.Log.Info("a session with a replica could not be opened, reads go to the primary", "backend", b.Addr.String(), "client", sp.c.remote.String(), "error", err)
+}
+
+// unreadable gives the reader up for a while: the read that waits goes home.
+func (sp *splitting) unreadable() {
+	sp.dropReader()
+	sp.once, sp.retry = RouteNoReplica, sp.c.loop.Now()+readerAgain
+	if sp.wish != wishNone {
+		sp.resume()
+	}
+}
+
+// Expired: the proxy's own exchanges with the reader take too long.
+func (sp *splitting) Expired(*reactor.Timer) {
+	if sp.wish == wishAnswer && sp.reader != nil && sp.reader.state == serverBusy {
+		sp.unreadable()
+	}
+}
+
+// dropReader closes the reader. The statements that were prepared there are gone
+// with it.
+func (sp *splitting) dropReader() {
+	if r := sp.reader; r != nil {
+		sp.reader, sp.at = nil, readerState{}
+		r.leave()
+	}
+}
+
+// leave closes a session with a backend whose client does not need it any more.
+func (s *server) leave() {
+	if s.state >= serverClosing {
+		return
+	}
+	if s.state == serverReady && s.conn.Open() {
+		s.command(packet.AppendPacket(nil, 0, []byte{byte(packet.ComQuit)}))
+		s.enter(serverClosing)
+		s.conn.CloseAfterFlush(flushWithin, false)
+		return
+	}
+	s.enter(serverClosing)
+	s.conn.Close(nil)
+}
+
+// readerEnded is told that the reader has ended, or is about to.
+func (sp *splitting) readerEnded(s *server) {
+	if sp.reader != s {
+		return
+	}
+	c := sp.c
+	working := c.server == s
+	begun := s.resp.Begun()
+	client := working && !s.queue.empty() && s.queue.first().own == ownNone || working && !s.queue.empty() && s.queue.first().own == ownRefused
+	sp.dropReader()
+	switch {
+	case c.state >= clientClosing:
+	case client && begun && s.state != serverReady:
+		c.end(ReasonServerLost, nil)
+	case client:
+		sp.again(RouteReplicaLost)
+	case sp.wish == wishAnswer:
+		sp.unreadable()
+	}
+}
+
+// again has home answer the read that the reader could not.
+func (sp *splitting) again(why RouteReason) {
+	h := sp.home
+	sp.turn(h)
+	pkt := packet.Packet(sp.read)
+	q, _ := packet.Expect(pkt.Payload(), pkt.PayloadLen())
+	sp.count(atHome, why)
+	h.expect(exchange{Request: q, seq: pkt.Seq()})
+	h.command(bytes.Clone(sp.read))
+	sp.touched = sp.c.loop.Now()
+}
+
+// echo repeats the last read at home: what comes next depends on it.
+func (sp *splitting) echo() {
+	h := sp.home
+	pkt := packet.Packet(sp.read)
+	q, _ := packet.Expect(pkt.Payload(), pkt.PayloadLen())
+	h.queue.push(exchange{Request: q, seq: pkt.Seq(), own: ownEcho})
+	h.resp.Begin(q)
+	h.enter(serverBusy)
+	h.command(bytes.Clone(sp.read))
+}

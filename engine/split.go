@@ -1,0 +1,360 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"time"
+
+	"mysqlproxy/engine/reactor"
+	"mysqlproxy/packet"
+)
+
+// This file is where a command goes in a session whose reads may go to a
+// replica.
+//
+//	client.request --> choose --> home (the primary), or the reader (a replica)
+//	                        \---> wait: the command stays where it is and is chosen for again
+//
+// home has the session's state and the last word: it sees every command that is
+// not surely a read, the reader only reads that give there what they would give
+// at home. state.go has what of the state keeps reads at home or is repeated at
+// the reader, reader.go how the reader is come by, splitdata.go the responses.
+
+// splitting is what a client session has beside because its reads may go to a
+// replica. It belongs to its loop.
+type splitting struct {
+	c      *client
+	home   *server // nil before the login's end
+	reader *server // nil if there is none
+	wish   wish    // what keeps the next command waiting
+	at     readerState
+
+	state  sessionState
+	after  pending // what the command that is running at home has to say to that
+	stmts  map[uint32]*statement
+	read   []byte      // the packets of the last command that went to the reader
+	before where       // the last statement ran there
+	once   RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
+	why    RouteReason // of the command that is running
+
+	database  string // of the login
+	collation byte   // of the login
+	tracks    bool   // the client takes session tracking
+
+	writing bool // the command that choose has just sent home may write
+	changed bool // the server has said that the command changed its session's state
+
+	touched time.Duration // when home was sent something last, on the loop's clock
+	retry   time.Duration // when a reader may be looked for again
+	behind  time.Duration // when one that lacks the session's writes may be asked again
+	timer   reactor.Timer // of what the proxy itself awaits of the reader
+}
+
+// where is one of the two sides that a statement can run on.
+type where uint8
+
+const (
+	atHome where = iota
+	atReader
+)
+
+// wish is what has to come about before a command can be chosen for.
+type wish uint8
+
+const (
+	wishNone   wish = iota
+	wishReader      // a session with a replica
+	wishAnswer      // the proxy's own exchanges
+	wishState       // the effect of the command before
+)
+
+// longestRead is up to how long a command is held to be looked at, in bytes of
+// payload. A longer one goes home, whatever it is.
+const longestRead = 64 << 10
+
+// choice is what choose made of a command.
+type choice uint8
+
+const (
+	chosen     choice = iota
+	incomplete        // more of it is needed
+	waits             // the client has been held
+)
+
+// choose takes the command that b begins with, with its header, and says where
+// it goes. size is its payload's length in bytes. What it returns chosen for is
+// sent.
+func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choice) {
+	c, home := sp.c, sp.home
+	if sp.after.on || c.server != home || home.queue.n > 0 && home.queue.last().own != ownNone {
+		return nil, sp.wait(wishState)
+	}
+	sp.writing = false
+	payload := b[packet.HeaderLen:min(len(b), packet.HeaderLen+size)]
+	whole := len(payload) == size
+	if !whole && size <= longestRead && looksAt(q.Command) {
+		return nil, incomplete
+	}
+	switch q.Command {
+	case packet.ComQuery:
+		return sp.chooseQuery(b, payload, whole)
+	case packet.ComStmtPrepare:
+		sp.prepare(payload, whole)
+	case packet.ComStmtExecute, packet.ComStmtBulkExecute:
+		return sp.chooseExecute(b, payload, whole)
+	case packet.ComStmtClose:
+		sp.closes(payload)
+	case packet.ComStmtSendLongData:
+		sp.longData(payload)
+	case packet.ComStmtReset:
+		sp.resets(payload)
+	case packet.ComInitDB:
+		sp.after = pending{on: true, database: string(payload[1:]), named: true}
+	case packet.ComResetConnection:
+		sp.after = pending{on: true, forgets: true}
+	case packet.ComChangeUser:
+		sp.after = pending{on: true, forgets: true, changes: true}
+	case packet.ComStmtFetch, packet.ComPing, packet.ComQuit, packet.ComFieldList, packet.ComStatistics, packet.ComSetOption,
+		packet.ComProcessInfo, packet.ComProcessKill, packet.ComDebug:
+	default: // streams, and what nobody knows
+		sp.state.pins |= pinUnknown
+	}
+	return sp.goHome(RouteCommand)
+}
+
+// looksAt tells whether choose reads a command's whole payload.
+func looksAt(c packet.Command) bool {
+	switch c {
+	case packet.ComQuery, packet.ComStmtPrepare, packet.ComStmtExecute, packet.ComInitDB, packet.ComStmtClose, packet.ComStmtSendLongData, packet.ComStmtReset:
+		return true
+	}
+	return false
+}
+
+// chooseQuery is choose for a COM_QUERY.
+func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice) {
+	sql, ok := packet.QueryText(payload, sp.home.caps)
+	if !ok || !whole {
+		if sp.writing = true; !ok || sp.state.lex&packet.LexMultiStatements != 0 || !inserts(sql) {
+			sp.after = pending{on: true, effects: packet.EffectUnknown}
+		}
+		return sp.goHome(RouteTooLong)
+	}
+	st := packet.Classify(sql, sp.lex())
+	to, reason := sp.route(st)
+	if to == atReader && reason == RouteLastStatement {
+		return sp.goRead(b, reason)
+	}
+	if to == atReader {
+		switch ready, why := sp.ready(); ready {
+		case readyNow:
+			return sp.goRead(b, RouteRead)
+		case readyLater:
+			return nil, waits
+		case readyNever:
+			reason = why
+		}
+	}
+	if st.Effects&packet.EffectRowState != 0 && sp.before == atReader && reason != RouteLastStatement {
+		if len(sp.read) > 0 && sp.home.queue.empty() {
+			sp.echo()
+			return nil, sp.wait(wishAnswer)
+		}
+	}
+	sp.effects(st, sql)
+	return sp.goHome(reason)
+}
+
+// inserts tells whether a statement that is too long to be looked at is one of
+// the usual ones, which do nothing to their session.
+func inserts(begin []byte) bool {
+	for _, verb := range [...]string{"INSERT INTO ", "REPLACE INTO "} {
+		if len(begin) > len(verb) && bytes.EqualFold(begin[:len(verb)], []byte(verb)) {
+			return true
+		}
+	}
+	return false
+}
+
+// route says where a statement may run and, if that is home, why.
+func (sp *splitting) route(st packet.Statement) (where, RouteReason) {
+	to := atHome
+	switch {
+	case st.Hint == packet.HintPrimary:
+		return atHome, RouteHint
+	case st.Route == packet.RouteReplica:
+		to = atReader
+	case st.Route == packet.RouteLast:
+		if sp.before == atReader && sp.reader != nil && sp.home.queue.empty() {
+			return atReader, RouteLastStatement
+		}
+		return atHome, RouteLastStatement
+	default:
+		return atHome, RouteReason(st.Reason)
+	}
+	if why := sp.keeps(); why != RouteRead {
+		return atHome, why
+	}
+	return to, RouteRead
+}
+
+// keeps says why no read may leave home now, RouteRead if any may.
+func (sp *splitting) keeps() RouteReason {
+	status := sp.home.resp.Status()
+	switch {
+	case status&(packet.StatusInTrans|packet.StatusInTransReadonly) != 0:
+		return RouteInTransaction
+	case status&packet.StatusAutocommit == 0:
+		return RouteAutocommitOff
+	case sp.state.pins != 0:
+		return sp.state.pins.reason()
+	case !sp.home.queue.empty():
+		return RoutePipelined
+	case sp.once != 0:
+		return sp.once
+	}
+	return RouteRead
+}
+
+// lex is how the session's statements are to be read now.
+func (sp *splitting) lex() packet.Lex {
+	lex := sp.state.lex
+	status := sp.home.resp.Status()
+	if status&packet.StatusNoBackslashEscapes != 0 {
+		lex |= packet.LexNoBackslashEscapes
+	}
+	if status&packet.StatusAnsiQuotes != 0 {
+		lex |= packet.LexAnsiQuotes
+	}
+	return lex
+}
+
+// goHome has the command go home.
+func (sp *splitting) goHome(why RouteReason) (*server, choice) {
+	sp.once, sp.why = 0, why
+	sp.touched = sp.c.loop.Now()
+	sp.count(atHome, why)
+	return sp.home, chosen
+}
+
+// goRead has the command that b begins with go to the reader, which is ready for
+// it.
+func (sp *splitting) goRead(b []byte, why RouteReason) (*server, choice) {
+	sp.read = append(sp.read[:0], b[:packet.HeaderLen+packet.Packet(b).PayloadLen()]...)
+	sp.once, sp.why = 0, why
+	sp.count(atReader, why)
+	sp.turn(sp.reader)
+	return sp.reader, chosen
+}
+
+// turn has s be the server session that works for the client.
+func (sp *splitting) turn(s *server) {
+	c := sp.c
+	if c.server != s {
+		c.server, c.backend = s, s.backend
+		reactor.Link(c.conn, s.conn)
+	}
+}
+
+// wait holds the client until what is wished for has come about.
+func (sp *splitting) wait(w wish) choice {
+	sp.wish = w
+	sp.c.hold()
+	return waits
+}
+
+// resume has the command that waits be chosen for again.
+func (sp *splitting) resume() {
+	sp.wish = wishNone
+	sp.c.release()
+}
+
+// count counts a command, and has the log tell if it tells so much.
+func (sp *splitting) count(to where, why RouteReason) {
+	l := sp.c.loop
+	l.routes[to][why]++
+	if l.engine.explains {
+		b := sp.home.backend
+		if to == atReader {
+			b = sp.reader.backend
+		}
+		l.engine.cfg.Log.LogAttrs(context.Background(), slog.LevelDebug, "route",
+			slog.String("client", sp.c.remote.String()), slog.String("backend", b.Addr.String()), slog.String("reason", why.String()))
+	}
+}
+
+func newSplitting(c *client) *splitting {
+	sp := &splitting{c: c, stmts: map[uint32]*statement{}}
+	sp.timer.Owner, sp.timer.Conn = sp, c.conn
+	return sp
+}
+
+// enroll is told of the login packet.
+func (sp *splitting) enroll(in packet.Login) {
+	s := sp.c.server
+	sp.database, sp.collation = string(in.Database), in.Collation
+	sp.tracks = s.caps&packet.CapSessionTrack != 0
+	s.caps |= s.offers & packet.CapSessionTrack
+}
+
+// admits makes of the login's last packet what the client is to see of it.
+func (sp *splitting) admits(pkt packet.Packet) packet.Packet {
+	s := sp.c.server
+	if s.resp.Failed() || sp.tracks || s.caps&packet.CapSessionTrack == 0 {
+		return pkt
+	}
+	return packet.AppendPacket(nil, pkt.Seq(), packet.EditOK(nil, pkt.Payload(), false, keepsAll))
+}
+
+// begin is told that the client has been let in at the primary.
+func (sp *splitting) begin() {
+	c := sp.c
+	sp.home = c.server
+	if identify != nil {
+		c.id = identify(c)
+	}
+	sp.touched = c.loop.Now()
+	sp.state = sessionState{lex: sp.loginLex(), database: sp.database}
+	sp.track()
+}
+
+// track switches session tracking on: home tells of each write's GTID then.
+func (sp *splitting) track() {
+	h := sp.home
+	h.resp.Watch(h.caps&packet.CapSessionTrack != 0)
+	if h.caps&packet.CapSessionTrack == 0 || sp.c.id == nil {
+		return // it is of no use without a reader
+	}
+	set := "SET SESSION session_track_gtids=OWN_GTID"
+	if sp.state.lex&packet.LexMariaDB != 0 {
+		set = "SET SESSION session_track_system_variables=CONCAT(@@SESSION.session_track_system_variables,',last_gtid')"
+	}
+	sp.ask(h, ownTrack, append([]byte{byte(packet.ComQuery)}, set...))
+}
+
+// loginLex is what the login says of how statements are read.
+func (sp *splitting) loginLex() (lex packet.Lex) {
+	h := sp.home
+	if h.offers&packet.CapLongPassword == 0 {
+		lex |= packet.LexMariaDB
+	}
+	if h.caps&packet.CapMultiStatements != 0 {
+		lex |= packet.LexMultiStatements
+	}
+	return lex | packet.LexOfCollation(sp.collation)
+}
+
+// end is told that the session ends.
+func (sp *splitting) end() {
+	c := sp.c
+	c.loop.Disarm(&sp.timer)
+	if sp.home == nil {
+		return
+	}
+	c.server = sp.home
+	sp.dropReader()
+}
+
+// identify is for tests.
+var identify func(*client) *identity

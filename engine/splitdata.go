@@ -1,0 +1,236 @@
+package engine
+
+import (
+	"mysqlproxy/packet"
+)
+
+// This file takes what the servers of a session that splits send in the command
+// phase. Beside forwarding it takes out what is the proxy's own, has home answer
+// what the reader could not, and reads what OKs tell of the session's state.
+
+// data takes what s sends.
+func (sp *splitting) data(s *server, p []byte) (used int) {
+	c := sp.c
+	n, sent := 0, 0
+	end := reasonNone
+loop:
+	for step := packet.More; n < len(p) || step == packet.Told; {
+		if s.state >= serverClosing {
+			return len(p)
+		}
+		if s.state == serverReady {
+			if s != sp.home {
+				sp.readerEnded(s)
+				return len(p)
+			}
+			if n, end = s.unasked(p, n); end != reasonNone && c.server != s {
+				c.end(ReasonServerLost, nil) // its word cannot stand in the middle of the reader's response
+				return len(p)
+			}
+			break
+		}
+		x := s.queue.first()
+		b := p[n:]
+		if s.zip != nil && len(b) > 0 {
+			b = s.number(b)
+		}
+		if !s.resp.Begun() && !sp.begins(s, x, b) {
+			break
+		}
+		mine := x.own != ownNone
+		var k int
+		k, step = s.resp.Feed(b)
+		if mine {
+			c.write(p[sent:n])
+			if sp.collects(x.own) {
+				sp.at.collect = append(sp.at.collect, b[:k]...)
+			}
+			sent = n + k
+		} else if k > 0 {
+			c.spoke = false
+		}
+		n += k
+		switch step {
+		case packet.More:
+			if s.zip != nil && k > 0 && n < len(p) {
+				continue // b was one packet
+			}
+			break loop
+		case packet.Told:
+			sent = sp.told(s, p[sent:n], n, mine)
+		case packet.ClientTurn:
+			if mine { // a read does not
+				end = ReasonServerProtocol
+				break loop
+			}
+			c.asked()
+		case packet.Done:
+			failed := s.resp.Failed()
+			if mine {
+				sp.answered(s, *x, failed)
+				continue
+			}
+			sp.done(s, x.Command)
+			if c.zip != nil && !s.queue.empty() {
+				c.write(p[sent:n])
+				sent = n
+				c.counts(false)
+				c.zip.Answer(1) // commands that were sent at once: each began a sequence
+			}
+		case packet.Malformed:
+			end = ReasonServerProtocol
+			break loop
+		}
+	}
+	if n > sent {
+		c.write(p[sent:n])
+	}
+	c.counts(c.state == clientBusy && s.resp.Begun() && !s.dialogue)
+	if end != reasonNone {
+		c.end(end, nil)
+		return len(p)
+	}
+	if c.held && (sp.wish == wishNone || sp.wish == wishState) && sp.home.state >= serverReady && !sp.home.queue.full() && !sp.home.dialogue {
+		sp.resume()
+	}
+	if c.loop.draining {
+		c.drain()
+	}
+	return n
+}
+
+// begins looks at the beginning of a response. It tells whether there is enough
+// of it.
+func (sp *splitting) begins(s *server, x *exchange, b []byte) bool {
+	switch {
+	case s == sp.reader && x.own == ownNone:
+		if len(b) < packet.HeaderLen+1 {
+			return false
+		}
+		if b[packet.HeaderLen] != 0xff {
+			return true
+		}
+		if len(b) < packet.HeaderLen+3 {
+			return false
+		}
+		if code := uint16(b[5]) | uint16(b[6])<<8; !interrupted(code) {
+			x.own = ownRefused
+		}
+	case s == sp.home && x.Command == packet.ComStmtPrepare && sp.after.prepared != nil:
+		size := packet.HeaderLen + 9
+		if len(b) >= packet.HeaderLen && packet.Packet(b).PayloadLen() < 9 {
+			return true // no OK
+		}
+		if len(b) < size {
+			return false
+		}
+		sp.after.prepared.is(b[packet.HeaderLen:])
+	}
+	return true
+}
+
+// interrupted tells whether an ERR is for the statement's having been stopped:
+// it would be as long at home.
+func interrupted(code uint16) bool {
+	switch code {
+	case 1317, 1969, 3024: // killed, MariaDB's max_statement_time, MySQL's max_execution_time
+		return true
+	}
+	return false
+}
+
+// collects tells whether the response to an exchange is looked at when it is
+// whole.
+func (sp *splitting) collects(x own) bool {
+	return (x == ownWait || x == ownPrepare) && len(sp.at.collect) < 64<<10
+}
+
+// done is told that the response to a command of the client's has passed.
+func (sp *splitting) done(s *server, command packet.Command) {
+	s.done()
+	if s != sp.home {
+		sp.before = atReader
+		sp.turn(sp.home)
+		return
+	}
+	switch command {
+	case packet.ComPing, packet.ComStatistics, packet.ComSetOption, packet.ComDebug:
+	default:
+		sp.before = atHome
+	}
+}
+
+// told reads an OK with session state, which is the end of p, and writes what
+// the client is to see of it, with p before it. at is where p ends; it is
+// returned.
+func (sp *splitting) told(s *server, p []byte, at int, mine bool) int {
+	c := sp.c
+	size := s.resp.Told()
+	pkt := packet.Packet(p[max(0, len(p)-size):])
+	if s == sp.home && len(pkt) == size {
+		sp.learn(pkt.Payload())
+	}
+	if mine {
+		return at
+	}
+	l := c.loop
+	c.write(p[:len(p)-size])
+	keep := hidesOurs
+	if sp.state.pins&pinTracking != 0 {
+		keep = keepsAll
+	}
+	l.packed = packet.EditOK(packet.AppendHeader(l.packed[:0], 0, pkt.Seq()), pkt.Payload(), sp.tracks, keep)
+	packet.AppendHeader(l.packed[:0], len(l.packed)-packet.HeaderLen, pkt.Seq())
+	c.write(l.packed)
+	return at
+}
+
+// learn reads what an OK of home's tells of the session's state.
+func (sp *splitting) learn(payload []byte) {
+	ok, err := packet.ParseOK(payload, sp.home.caps)
+	if err != nil {
+		return
+	}
+	st := &sp.state
+	for it := packet.SessionChangesOf(ok.SessionState); ; {
+		change, more := it.Next()
+		if !more {
+			return
+		}
+		switch change.Kind {
+		case packet.SessionSchema:
+			if string(change.Value) != st.database {
+				st.database = string(change.Value)
+			}
+		case packet.SessionStateChange:
+			sp.changed = true
+		case packet.SessionGTIDs:
+			sp.wrote(change.Value)
+		case packet.SessionVariable:
+			if string(change.Name) == "last_gtid" {
+				sp.wrote(change.Value)
+			}
+		}
+	}
+}
+
+// wrote is told the GTID of a write.
+func (sp *splitting) wrote(gtid []byte) {
+	if sp.state.gtids.Add(gtid) != nil {
+		sp.state.pins |= pinUntracked
+	}
+}
+
+// hidesOurs keeps what the client would have been told without us.
+func hidesOurs(c packet.SessionChange) bool {
+	return c.Kind != packet.SessionGTIDs && c.Kind != packet.SessionStateChange && (c.Kind != packet.SessionVariable || string(c.Name) != "last_gtid")
+}
+
+func keepsAll(packet.SessionChange) bool { return true }
+
+// tells tells whether the response that has just ended said in an OK what it did
+// to the session: the EOF behind rows has no place for that.
+func (s *server) tells() bool {
+	ok, _, _ := s.resp.Counted()
+	return ok || s.caps&packet.CapDeprecateEOF != 0
+}

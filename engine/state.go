@@ -1,0 +1,257 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+
+	"mysqlproxy/packet"
+)
+
+// This file is what a session that splits has to know of its own state: what
+// keeps its reads at home (pins), and what has to be repeated at the reader.
+
+// pin is a set of what keeps a session's reads at home until it ends.
+type pin uint16
+
+const (
+	pinTemporary pin = 1 << iota // temporary tables
+	pinTables                    // LOCK TABLES and its like
+	pinNamedLock                 // GET_LOCK
+	pinVariables                 // session variables that cannot be repeated elsewhere
+	pinNext                      // SET TRANSACTION: the next statement
+	pinXA                        // XA START, up to the end of the XA transaction
+	pinUnknown                   // a procedure or the like may have done any of these
+	pinUntracked                 // it has written, and the server does not tell what
+	pinTracking                  // the client has taken session tracking for itself
+)
+
+// reason is that of the first of p.
+func (p pin) reason() RouteReason {
+	for i, r := range [...]RouteReason{
+		RouteTemporaryTable, RouteTableLock, RouteNamedLock, RouteSessionVariable, RouteNextTransaction, RouteXA, RouteCalled, RouteUntracked, RouteTracking,
+	} {
+		if p&(1<<i) != 0 {
+			return r
+		}
+	}
+	return RouteRead
+}
+
+// sessionState is the state of a session as far as its own reads depend on it.
+type sessionState struct {
+	pins      pin
+	lex       packet.Lex // what the login and SET NAMES say; the server's status flags say the rest
+	database  string
+	variables []variable // in the order of their assignment
+	assigned  int        // how many assignments there were
+	temporary []string   // temporary tables, "database.table"
+	locks     []string   // named ones
+	tracked   bool       // the server tells of each write's GTID
+	gtids     packet.GTIDs
+}
+
+// variable is a session variable that the client has set.
+type variable struct {
+	packet.Assignment
+	number int // of the assignment
+}
+
+// maxVariables is how many session variables are repeated at a reader. Who sets
+// more has its reads at home.
+const maxVariables = 64
+
+// pending is what the command that is running will have done to the session's
+// state if it succeeds.
+type pending struct {
+	on       bool
+	many     bool // it has several statements
+	effects  packet.Effects
+	sets     []packet.Assignment
+	database string
+	named    bool // database is the session's then
+	created  []string
+	dropped  []string
+	taken    []string // named locks
+	released []string
+	freed    bool       // all of them
+	prepared *statement // of a COM_STMT_PREPARE
+	forgets  bool       // COM_RESET_CONNECTION, COM_CHANGE_USER
+	changes  bool       // the latter
+}
+
+// passing are effects that are over with the statement, of no interest to reads,
+// or told by the server: nothing of them has to be remembered.
+const passing = packet.EffectWrite | packet.EffectUserVariable | packet.EffectPrepare | packet.EffectDeallocate | packet.EffectHandlerOpen | packet.EffectHandlerClose |
+	packet.EffectRowState | packet.EffectCalcFoundRows | packet.EffectLastInsertID | packet.EffectKill | packet.EffectBegin | packet.EffectEnd
+
+// effects notes what a statement that is about to run at home may do.
+func (sp *splitting) effects(st packet.Statement, sql []byte) {
+	sp.writing = st.Effects&mayWrite != 0
+	if e := st.Effects &^ passing; e != 0 || sp.state.pins&pinNext != 0 {
+		sp.after = sp.foresee(e, st.Many, sql)
+	}
+}
+
+// mayWrite are the effects of what may leave a GTID.
+const mayWrite = packet.EffectWrite | packet.EffectUnknown | packet.EffectFunction
+
+// foresee reads off a statement what e says is in it.
+func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte) pending {
+	a := pending{on: true, many: many, effects: e}
+	lex, ok := sp.lex(), true
+	fail := func(unless bool, or packet.Effects) {
+		if !unless || many {
+			a.effects |= or
+		}
+	}
+	if e&packet.EffectSetVariables != 0 {
+		a.sets, ok = packet.SessionAssignments(sql, lex)
+		fail(ok, packet.EffectSetOpaque)
+	}
+	if e&packet.EffectUse != 0 {
+		a.database, a.named = packet.UseDatabase(sql, lex)
+		fail(a.named, packet.EffectUnknown)
+	}
+	if e&(packet.EffectTemporary|packet.EffectDropTable) != 0 {
+		a.created, a.dropped, ok = packet.TemporaryTables(sql, lex)
+		if !ok || many {
+			a.created, a.dropped = append(a.created, "?"), nil
+		}
+	}
+	if e&packet.EffectRenameTable != 0 && len(sp.state.temporary) > 0 {
+		a.created = append(a.created, "?")
+	}
+	if e&(packet.EffectNamedLock|packet.EffectReleaseLock) != 0 {
+		a.taken, a.released, a.freed, ok = packet.NamedLocks(sql, lex)
+		if !ok || many {
+			a.taken, a.released = append(a.taken, "?"), nil
+		}
+	}
+	return a
+}
+
+// happened is told that the command at home is over.
+func (sp *splitting) happened(writes, failed bool) {
+	a, changed := sp.after, sp.changed
+	sp.after, sp.changed = pending{}, false
+	st := &sp.state
+	st.pins &^= pinNext
+	told := st.tracked && sp.home.tells() // the server has had the occasion to say what happened
+	if writes && !told && !failed {
+		st.pins |= pinUntracked
+	}
+	if a.effects&(packet.EffectUnknown|packet.EffectFunction) != 0 && (!told || changed || failed) {
+		st.pins |= pinUnknown
+	}
+	if failed {
+		// What had several parts may have done some of them.
+		if a.effects&(packet.EffectSetVariables|packet.EffectSetOpaque) != 0 && len(a.sets) != 1 {
+			st.pins |= pinVariables
+		}
+		if a.many {
+			st.temporary = append(st.temporary, a.created...)
+		}
+		st.locks = append(st.locks, a.taken...) // it may have failed behind that
+		sp.pinned()
+		return
+	}
+	for _, row := range effectPins {
+		if a.effects&row.effect != 0 {
+			st.pins = st.pins&^row.ends | row.begins
+		}
+	}
+	for _, v := range a.sets {
+		sp.assign(v)
+	}
+	if a.named {
+		st.database = a.database
+	}
+	for _, name := range a.created {
+		if name = sp.qualified(name); !slices.Contains(st.temporary, name) {
+			st.temporary = append(st.temporary, name)
+		}
+	}
+	for _, name := range a.dropped {
+		name = sp.qualified(name)
+		st.temporary = slices.DeleteFunc(st.temporary, func(t string) bool { return t == name })
+	}
+	st.locks = append(st.locks, a.taken...)
+	for _, name := range a.released {
+		if i := slices.Index(st.locks, name); i >= 0 {
+			st.locks = slices.Delete(st.locks, i, i+1)
+		}
+	}
+	if a.freed {
+		st.locks = nil
+	}
+	if a.prepared != nil {
+		sp.stmts[a.prepared.home] = a.prepared
+	}
+	if a.forgets {
+		sp.forget(a.changes)
+	}
+	sp.pinned()
+}
+
+// effectPins has the pins that begin and end with an effect.
+var effectPins = []struct {
+	effect       packet.Effects
+	begins, ends pin
+}{
+	{effect: packet.EffectSetOpaque, begins: pinVariables},
+	{effect: packet.EffectNextTransaction, begins: pinNext},
+	{effect: packet.EffectLockTables, begins: pinTables},
+	{effect: packet.EffectUnlockTables, ends: pinTables},
+	{effect: packet.EffectXABegin, begins: pinXA},
+	{effect: packet.EffectXAEnd, ends: pinXA},
+}
+
+// pinned sets the pins that stand for lists.
+func (sp *splitting) pinned() {
+	st := &sp.state
+	st.pins &^= pinTemporary | pinNamedLock
+	if len(st.temporary) > 0 {
+		st.pins |= pinTemporary
+	}
+	if len(st.locks) > 0 {
+		st.pins |= pinNamedLock
+	}
+}
+
+// qualified is a table's name with that of its database.
+func (sp *splitting) qualified(name string) string {
+	for i := range len(name) {
+		if name[i] == '.' {
+			return name
+		}
+	}
+	return sp.state.database + "." + name
+}
+
+// assign remembers an assignment, in place of an earlier one to the same
+// variable.
+func (sp *splitting) assign(a packet.Assignment) {
+	st := &sp.state
+	st.assigned++
+	st.variables = slices.DeleteFunc(st.variables, func(v variable) bool { return v.Key == a.Key && !a.Relative })
+	st.variables = append(st.variables, variable{a, st.assigned})
+	if len(st.variables) > maxVariables {
+		st.pins |= pinVariables
+	}
+	if a.Key == "names" || a.Key == "character_set_client" {
+		st.lex = st.lex&^(packet.LexMultiByte|packet.LexUnknownCharset) | packet.LexOfCharset(strings.ToLower(a.Value))
+	}
+}
+
+// forget is told that home has forgotten the session's state.
+func (sp *splitting) forget(user bool) {
+	db := sp.state.database
+	sp.state = sessionState{lex: sp.loginLex(), database: db}
+	clear(sp.stmts)
+	sp.before = atHome
+	sp.dropReader()
+	if user {
+		sp.state.database = sp.database
+	}
+	sp.track()
+}
