@@ -38,7 +38,9 @@ type auth struct {
 	// login is the packet that begins the dialogue, held while what it must say
 	// is not known; nil if it has passed.
 	login func(response []byte)
-	busy  bool // the proxy's key is being used: nothing moves meanwhile
+	busy  bool // a goroutine computes for it: nothing moves meanwhile
+
+	own *owning // nil if the proxy does not want to own the client's identity
 }
 
 // safety is who could listen on a connection.
@@ -170,6 +172,9 @@ func (a *auth) fromServer(p []byte) (to route, out []byte, err error) {
 // says has a packet of the client's go where it has to.
 func (c *client) says(pkt packet.Packet) {
 	c.auth.client = pkt.Seq()
+	if o := c.auth.own; o != nil && o.heard(pkt.Payload()) {
+		return
+	}
 	c.carry(c.auth.fromClient(pkt.Payload()))
 }
 
@@ -204,6 +209,9 @@ func (c *client) carry(to route, out []byte) {
 				return func() { c.end(ReasonAuthKey, nil) }
 			}
 			return func() {
+				if c.auth.own != nil {
+					c.auth.own.sees(password)
+				}
 				c.carry(toServer, append(password, 0))
 				clear(password)
 			}
@@ -213,35 +221,42 @@ func (c *client) carry(to route, out []byte) {
 	}
 }
 
-// ciphers bounds how many goroutines use the proxy's key at a time, for the
-// loops need the processors too.
+// ciphers bounds how many goroutines compute for a login at a time, for the loops
+// need the processors too.
 var ciphers = make(chan struct{}, max(1, runtime.NumCPU()/2))
 
-// withKey runs do with the proxy's key on a goroutine of its own, since it takes
-// a millisecond, and what do returns on the loop, unless the dialogue has ended
-// by then.
+// withKey runs do with the proxy's key aside.
 func (c *client) withKey(do func(*rsa.PrivateKey) func()) {
 	key := c.loop.engine.cfg.PasswordKey
 	if key == nil {
 		c.end(ReasonAuthUnsafe, nil)
 		return
 	}
+	c.aside(func() func() {
+		if k := key(); k != nil {
+			return do(k)
+		}
+		return func() { c.end(ReasonInternal, errNoKey) }
+	})
+}
+
+// aside runs do on a goroutine of its own, since it takes a millisecond, and what
+// do returns on the loop, unless the dialogue has ended by then.
+func (c *client) aside(do func() func()) {
 	a := c.auth
 	a.busy = true
 	c.hold()
 	go func() {
 		ciphers <- struct{}{}
-		then := func() { c.end(ReasonInternal, errNoKey) }
-		if k := key(); k != nil {
-			then = do(k)
-		}
+		then := do()
 		<-ciphers
 		c.loop.Post(func() {
-			if c.auth == a && c.state < clientClosing {
-				a.busy = false
-				then()
-				c.release()
+			if a.busy = false; c.auth != a || c.state >= clientClosing {
+				a.own.unsee()
+				return
 			}
+			then()
+			c.release()
 		})
 	}()
 }

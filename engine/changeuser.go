@@ -3,11 +3,14 @@ package engine
 import "mysqlproxy/packet"
 
 // This file is COM_CHANGE_USER where only one side of the session is safe, so
-// that its dialogue has to be translated (auth.go). Elsewhere its packets pass
-// like those of any command.
+// that its dialogue has to be translated (auth.go), and where the proxy wants to
+// own the new user's identity (identityrelay.go). Elsewhere its packets pass like
+// those of any command.
 
-// translated prepares for the dialogue of a COM_CHANGE_USER whose two sides are
-// not equally safe, and returns the payload for the server: a password that is
+// translates tells whether a COM_CHANGE_USER of c's at s is one of this file's.
+func (c *client) translates(s *server) bool { return c.safety() != s.safety() || c.owns() }
+
+// translated prepares for the dialogue of such a COM_CHANGE_USER, and returns the payload for the server: a password that is
 // in it is left out, for servers ask for it by an AuthSwitch in any case.
 func (c *client) translated(payload []byte) ([]byte, error) {
 	s := c.server
@@ -17,11 +20,32 @@ func (c *client) translated(payload []byte) ([]byte, error) {
 	}
 	c.auth = &auth{clientIs: c.safety(), serverIs: s.safety(), client: c.req.Seq()}
 	c.auth.begin(u.Plugin, nil)
-	if !sendsPassword(c.auth.plugin) {
+	if c.owns() {
+		c.auth.own = c.newOwning(u.User, u.Attributes)
+		c.auth.own.changes(u)
+	}
+	if c.auth.clientIs == c.auth.serverIs || !sendsPassword(c.auth.plugin) {
 		return payload, nil
 	}
 	u.AuthResponse = nil
 	return u.Append(nil, s.caps), nil
+}
+
+// changeable tells whether the COM_CHANGE_USER that p begins with is whole and
+// has its turn; else it is to be tried again. One that is too long is changeUser's
+// to refuse.
+func (c *client) changeable(p []byte) bool {
+	if packet.Packet(p).PayloadLen() > maxLogin {
+		return true
+	}
+	if _, _, ok := packet.Next(p); !ok {
+		return false
+	}
+	if !c.server.queue.empty() {
+		c.hold()
+		return false
+	}
+	return true
 }
 
 // changeUser takes a COM_CHANGE_USER that has to be translated. p begins with
@@ -76,6 +100,10 @@ func (s *server) changeUserData(p []byte) (used int) {
 	c := s.client
 	for c.auth != nil {
 		b := p[used:]
+		if c.auth.own.holds() {
+			s.conn.Pause()
+			return used
+		}
 		if len(b) < packet.HeaderLen {
 			return used
 		}
@@ -94,8 +122,16 @@ func (s *server) changeUserData(p []byte) (used int) {
 		var err error
 		switch step {
 		case packet.More:
-			if to, out, err = c.auth.fromServer(out); c.auth.busy {
+			switch own := c.auth.own; {
+			case c.auth.busy, own.waits():
 				err = packet.ErrMalformed // an answer to what it has not heard
+			case own != nil && own.told(out):
+				if c.state >= clientClosing {
+					return len(p)
+				}
+				continue
+			default:
+				to, out, err = c.auth.fromServer(out)
 			}
 		case packet.Malformed, packet.ClientTurn:
 			err = packet.ErrMalformed
@@ -105,8 +141,15 @@ func (s *server) changeUserData(p []byte) (used int) {
 			c.end(ReasonServerProtocol, err)
 			return len(p)
 		}
+		if step == packet.Done && c.sp != nil {
+			out = c.sp.admits(pkt).Payload()
+		}
 		c.carry(to, out)
 		if step == packet.Done {
+			if own := c.auth.own; own != nil && !s.resp.Failed() {
+				own.done()
+			}
+			c.auth.own.unsee()
 			c.auth = nil
 			if c.sx != nil {
 				c.sx.cmd.answered = true

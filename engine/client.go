@@ -77,6 +77,10 @@ type client struct {
 	state      clientState
 	req        packet.Cursor // where the client's stream stands
 
+	anonymous anonymity // why it has no id, once it is logged in
+	knowsSHA2 bool      // it answers caching_sha2_password,
+	gives     bool      // and its password if it is asked
+
 	tls       bool // it speaks TLS, or has asked to
 	sentLogin bool // the login packet has passed
 	spoke     bool // it has said something, in the middle of a response, since the server last did
@@ -275,6 +279,9 @@ loop:
 				c.hold()
 				break loop
 			}
+			if q.Command == packet.ComChangeUser && c.translates(s) && !c.changeable(b) {
+				break loop
+			}
 			if c.sp != nil {
 				to, made := c.sp.choose(b, size, q)
 				if made != chosen {
@@ -286,7 +293,7 @@ loop:
 				}
 			}
 			if c.answered {
-				if q.Command == packet.ComChangeUser && c.safety() != s.safety() {
+				if q.Command == packet.ComChangeUser && c.translates(s) {
 					s.conn.Write(p[sent:n])
 					k := c.changeUser(b, q)
 					if n += k; k == 0 || c.state >= clientClosing {
@@ -436,7 +443,9 @@ func (c *client) end(r CloseReason, cause error) {
 	}
 	if c.auth != nil {
 		clear(c.auth.password)
+		c.auth.own.unsee()
 	}
+	c.forget()
 	if c.sp != nil {
 		c.sp.end()
 	}

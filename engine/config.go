@@ -42,6 +42,15 @@ type Config struct {
 	// that is safe. It is set only if there are any.
 	Split bool
 
+	// Auth says how the proxy comes to own what it needs to log in itself as a
+	// client's user, if Split is set. AuthRelay and AuthAuto need PasswordKey.
+	Auth AuthMode
+	// Users looks a user up in the users-file; nil without one. Hashes are the
+	// packet.NativeHash that the read/write backend has for a user, from whatever
+	// host; nil if nobody asks it. Both are called on the loops and must not block.
+	Users  func(user string) (UserSecret, bool)
+	Hashes func(user string) [][20]byte
+
 	// ClientTLS says whether clients may or must speak TLS (--proxy-tls). Unless
 	// it is TLSOff, ClientTLSConfig is what they are met with.
 	ClientTLS       TLSMode

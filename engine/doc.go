@@ -24,6 +24,8 @@
 //	login.go     the login of both, up to the command phase
 //	auth.go      auth: its dialogue, translated where one side is TLS and one is not
 //	changeuser.go the same for a COM_CHANGE_USER
+//	identity.go  what the proxy owns of a client, to log in as its user elsewhere
+//	identityrelay.go how it comes to own it, in the dialogue of auth.go
 //	ownlogin.go  a login of the proxy's own: a second server session for a client
 //	tls.go       which side speaks TLS; the reactor does
 //	compress.go  which side compresses, and the sequence ids there

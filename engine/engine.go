@@ -25,6 +25,7 @@ type Engine struct {
 	masked    packet.Capability // what clients are not shown of a backend's capabilities
 	added     packet.Capability // what they are shown besides: the proxy's own
 	sessions  atomic.Uint64     // scripted ones, so far
+	anonymous strangers         // sessions without an identity
 	explains  bool              // the log tells where each command goes
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown

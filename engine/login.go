@@ -146,6 +146,11 @@ func (c *client) enroll(pkt packet.Packet, in packet.Login) {
 	if c.sp != nil {
 		c.sp.enroll(in)
 	}
+	if c.owns() {
+		if c.auth.own = c.newOwning(in.User, in.Attributes); c.auth.own.enrolls(pkt.Payload(), in) {
+			return
+		}
+	}
 	c.sendLogin(c.server, pkt.Payload(), in)
 }
 
@@ -158,6 +163,9 @@ func (c *client) sendLogin(s *server, payload []byte, in packet.Login) {
 	}
 	a.server = s.loginSeq() - 1
 	a.clientIs, a.serverIs = c.safety(), s.safety()
+	if a.own != nil {
+		a.own.sends(in)
+	}
 	response := bytes.Clone(in.AuthResponse)
 	payload = bytes.Clone(payload)
 	shown := s.shown
@@ -182,6 +190,10 @@ func (s *server) loginData(p []byte) (used int) {
 	c := s.client
 	for {
 		b := p[used:]
+		if c.auth.own.holds() {
+			s.conn.Pause()
+			return used
+		}
 		if len(b) < packet.HeaderLen {
 			return used
 		}
@@ -196,13 +208,19 @@ func (s *server) loginData(p []byte) (used int) {
 		used += len(pkt)
 		_, step := s.resp.Feed(pkt)
 		done := step == packet.Done
-		unasked := !c.sentLogin || c.auth.login != nil || c.auth.busy || c.sx != nil && c.sx.awaiting
+		unasked := !c.sentLogin || c.auth.login != nil || c.auth.busy || c.auth.own.waits() || c.sx != nil && c.sx.awaiting
 		if step == packet.Malformed || unasked && (!done || !s.resp.Failed()) {
 			c.end(ReasonServerProtocol, nil) // nonsense, or an answer to nothing
 			return len(p)
 		}
 		c.auth.server = pkt.Seq()
 		if !done {
+			if c.auth.own != nil && c.auth.own.told(pkt.Payload()) {
+				if c.state >= clientClosing {
+					return len(p)
+				}
+				continue
+			}
 			to, out, err := c.auth.fromServer(pkt.Payload())
 			if err != nil {
 				c.end(ReasonServerProtocol, err)
@@ -247,6 +265,12 @@ func (s *server) admitted(caps packet.Capability) {
 func (c *client) letIn() {
 	if x := c.sx; x != nil {
 		x.raw = nil
+	}
+	switch {
+	case c.auth.own != nil:
+		c.auth.own.done()
+	case c.sp != nil:
+		c.identified(nil, "", anonOff)
 	}
 	c.auth = nil
 	c.enter(clientReady)

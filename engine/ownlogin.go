@@ -19,14 +19,6 @@ import (
 // that works for it (client.server). Whatever becomes of it, the client session
 // goes on.
 
-// identity is who a client session is logged in as, and what the proxy owns of
-// it. It belongs to the client session.
-type identity struct {
-	user       string
-	secret     *packet.Secret
-	attributes []byte // the connection attributes that the client has sent
-}
-
 // opening says how openAs logs in.
 type opening struct {
 	database  string // empty: none

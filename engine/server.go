@@ -249,6 +249,11 @@ func (s *server) greeting(p []byte) (used int) {
 	if err == nil {
 		g, err = packet.ParseGreeting(pkt.Payload())
 	}
+	n := len(pkt)
+	if err == nil && c.relays() && g.Capabilities.Has(packet.CapPluginAuth|packet.CapSecureConnection) {
+		g.Plugin = []byte(packet.PluginCachingSHA2)
+		pkt = packet.AppendPacket(nil, 0, g.Append(nil))
+	}
 	if err != nil || len(rest) > 0 {
 		c.end(ReasonServerProtocol, err)
 		return len(p)
@@ -276,7 +281,7 @@ func (s *server) greeting(p []byte) (used int) {
 	} else {
 		c.greet(pkt, g.Capabilities)
 	}
-	return len(pkt)
+	return n
 }
 
 // expect is told of a command that is being sent.
