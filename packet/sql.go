@@ -5,6 +5,14 @@ package packet
 //
 //	sql.go           Classify and what it says
 //	sql_names.go     the names of reasons and effects
+//	sql_lex.go       statements into tokens
+//	sql_words.go     the words that mean something: keywords, functions
+//	sql_scan.go      what any token does to the verdict
+//	sql_read.go      SELECT, SHOW, EXPLAIN and their like
+//	sql_write.go     everything else
+//	sql_set.go       SET, and SessionAssignments
+//	sql_detail.go    UseDatabase, TemporaryTables, NamedLocks
+//	sql_charset.go   which character sets need which Lex
 //
 // Nothing here parses SQL: a statement is read token by token, once, and
 // whatever is not surely a harmless read belongs to the primary. What is
@@ -93,7 +101,8 @@ const (
 )
 
 // Effects is what a statement may do to its session beyond its result. They
-// hold if the server answers OK; after an ERR there are none.
+// hold if the server answers OK; after an ERR there are none, save those of
+// the statements before it if there are several.
 type Effects uint64
 
 // The effects.
@@ -201,116 +210,63 @@ type Statement struct {
 // It does not see through views and triggers: one that calls a stored function
 // with side effects is not told from one that does not.
 func Classify(sql []byte, lex Lex) Statement {
-	i := 0
-	word := func() string { // lower case, "" if there is none
-		for i < len(sql) && (sql[i] == ' ' || sql[i] == '\n' || sql[i] == '\t' || sql[i] == ',') {
-			i++
-		}
-		start := i
-		for i < len(sql) && (sql[i]|0x20 >= 'a' && sql[i]|0x20 <= 'z' || sql[i] == '_' || sql[i] >= '0' && sql[i] <= '9') {
-			i++
-		}
-		switch {
-		case equalFold(sql[start:i], "select"):
-			return "select"
-		case equalFold(sql[start:i], "into"), equalFold(sql[start:i], "for"), equalFold(sql[start:i], "lock"),
-			equalFold(sql[start:i], "procedure"), equalFold(sql[start:i], "value"):
-			return "danger"
-		case equalFold(sql[start:i], "sql_calc_found_rows"), equalFold(sql[start:i], "current_user"), equalFold(sql[start:i], "current_role"):
-			return "danger"
-		}
-		if i == start {
-			return ""
-		}
-		return "other"
+	if lex&(LexUnknownCharset|LexMultiByte) != 0 {
+		return classifyCharset(sql, lex)
 	}
-	uncertain := Statement{Effects: EffectUnknown | EffectWrite}
-	if lex&LexUnknownCharset != 0 || word() != "select" {
-		return uncertain
-	}
-	for i < len(sql) {
-		switch word() {
-		case "danger":
-			return uncertain
-		case "":
-			if i < len(sql) {
-				switch sql[i] {
-				case '=', '<', '>', '*', '?':
-					i++
-				default:
-					return uncertain
-				}
-			}
-		}
-	}
-	return Statement{Route: RouteReplica, Reason: ReasonRead}
+	return classify(sql, lex)
 }
 
-func equalFold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
+// classify is Classify where bytes below 0x80 are ASCII.
+func classify(sql []byte, lex Lex) Statement {
+	var s scanner
+	s.init(sql, lex)
+	st := s.statement()
+	if !s.ambiguous {
+		return st
 	}
-	for i, c := range b {
-		if c|0x20 != lower[i]|0x20 {
-			return false
+	// A backslash within "" escapes in a string and does not in an identifier,
+	// and which of them it is MySQL does not tell. Under the wrong reading the
+	// text mostly has an end within quotes: then nothing of it would run.
+	var ansi scanner
+	ansi.init(sql, lex|LexAnsiQuotes)
+	other := ansi.statement()
+	switch {
+	case ansi.bad && !other.Many:
+		return st
+	case s.bad && !st.Many:
+		return other
+	case st.Route != other.Route:
+		return Statement{Effects: st.Effects | other.Effects, Hint: st.Hint, Many: st.Many || other.Many}
+	}
+	st.Effects |= other.Effects
+	st.Many = st.Many || other.Many
+	return st
+}
+
+// classifyCharset is Classify where they may not be.
+func classifyCharset(sql []byte, lex Lex) Statement {
+	ascii, certain := true, lex&LexUnknownCharset == 0
+	for i, c := range sql {
+		if c < 0x80 {
+			continue
+		}
+		ascii = false
+		// These two would be read as the beginning or the end of something. The
+		// other bytes that can end a character are those of identifiers, or
+		// mean nothing within quotes.
+		if i+1 < len(sql) && (sql[i+1] == '\\' || sql[i+1] == '`') {
+			certain = false
 		}
 	}
-	return true
-}
-
-// Assignment is one session variable that a SET statement has set.
-type Assignment struct {
-	// Key is the variable's name in lower case. It is "names" for SET NAMES and
-	// SET CHARACTER SET, "role" for SET ROLE, "transaction_isolation" and
-	// "transaction_read_only" for SET SESSION TRANSACTION and for the old names
-	// of these variables.
-	Key string
-	// Text is a whole statement that sets it again, in ASCII, and the same under
-	// every sql_mode.
-	Text string
-	// Value is the value as written if it is a number, a string (without
-	// quotes), or a bare word such as ON or DEFAULT. It is "" for an expression.
-	// For SET NAMES it is the character set, for SET SESSION TRANSACTION what
-	// stands behind ISOLATION LEVEL, or READ ONLY, READ WRITE.
-	Value string
-	// Relative: the new value is made of the present ones of this or other
-	// variables, as in CONCAT(@@sql_mode, ',ANSI'). Earlier assignments are
-	// still needed before it.
-	Relative bool
-}
-
-// SessionAssignments returns what a SET statement, one with EffectSetVariables,
-// sets for its session and what matters to reads, in order. A later assignment
-// with the same Key takes the place of an earlier one unless it is Relative; as
-// SET NAMES and character_set_client overlap, it is to be repeated at its own
-// place, not at that of the earlier one.
-//
-// Left out, because they only matter to writes: autocommit, foreign_key_checks,
-// unique_checks, insert_id, lock_wait_timeout and the like.
-//
-// ok is false if the statement also has something that cannot be repeated.
-func SessionAssignments(sql []byte, lex Lex) (list []Assignment, ok bool) {
-	return nil, false
-}
-
-// UseDatabase returns the name of a USE statement, as it is called and not as
-// it is quoted. ok is false if it cannot be told.
-func UseDatabase(sql []byte, lex Lex) (name string, ok bool) {
-	return "", false
-}
-
-// TemporaryTables returns the names of the temporary tables that a statement
-// creates and of the tables, temporary or not, that it drops: in lower case,
-// "database.table" or "table", as they are called and not as they are quoted.
-// ok is false if not all of them can be told.
-func TemporaryTables(sql []byte, lex Lex) (created, dropped []string, ok bool) {
-	return nil, nil, false
-}
-
-// NamedLocks returns the names, in lower case, that a statement takes by
-// GET_LOCK and releases by RELEASE_LOCK; all is set if it releases all. ok is
-// false if not all of it can be told, as when a name is not a literal or the
-// statement reads tables and so may take a lock once a row.
-func NamedLocks(sql []byte, lex Lex) (taken, released []string, all, ok bool) {
-	return nil, nil, false, false
+	st := classify(sql, lex)
+	if ascii && certain {
+		return st
+	}
+	if !certain {
+		st.Effects |= EffectUnknown | EffectWrite
+	}
+	if st.Route != RoutePrimary {
+		st.Route, st.Reason = RoutePrimary, ReasonCharset
+	}
+	return st
 }

@@ -19,10 +19,10 @@ func TestSQLNamesAreComplete(t *testing.T) {
 func TestClassifyBasics(t *testing.T) {
 	for sql, want := range map[string]Route{
 		"select id, name FROM items where id = 5": RouteReplica,
-		"select 1 into outfile 'x'":                RoutePrimary,
-		"select f(1)":                              RoutePrimary,
-		"insert into t values (1)":                 RoutePrimary,
-		"select 1 for update":                      RoutePrimary,
+		"select 1 into outfile 'x'":               RoutePrimary,
+		"select f(1)":                             RoutePrimary,
+		"insert into t values (1)":                RoutePrimary,
+		"select 1 for update":                     RoutePrimary,
 	} {
 		if got := Classify([]byte(sql), 0); got.Route != want {
 			t.Errorf("%s: %v, want %v", sql, got.Route, want)
