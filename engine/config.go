@@ -41,6 +41,8 @@ type Config struct {
 	// Split has a session that no script steers read from read-only backends where
 	// that is safe. It is set only if there are any.
 	Split bool
+	// Consistency is what such a read sees (--consistency).
+	Consistency Consistency
 
 	// Auth says how the proxy comes to own what it needs to log in itself as a
 	// client's user, if Split is set. AuthRelay and AuthAuto need PasswordKey.
@@ -84,6 +86,15 @@ type BackendConfig struct {
 	Addr     reactor.Addr
 	ReadOnly bool // from --proxy-read-only-backend-addresses
 }
+
+// Consistency is what a read at a read-only backend sees.
+type Consistency uint8
+
+// The consistencies.
+const (
+	ConsistencySession Consistency = iota // at least what its own session has written
+	ConsistencyNone                       // what is there
+)
 
 // TLSMode says which sessions speak TLS.
 type TLSMode uint8

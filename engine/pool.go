@@ -28,8 +28,18 @@ type pool struct {
 	mu   sync.Mutex
 	idle map[string][]*server
 
+	logs    logs         // whether the backend's writes have GTIDs; the loop's
 	applied packet.GTIDs // what the backend is known to have of sessions' writes; the loop's
 }
+
+// logs is whether a server gives GTIDs to writes.
+type logs uint8
+
+const (
+	logsUnknown logs = iota
+	logsNothing
+	logsGTIDs
+)
 
 // put adds s at the end.
 func (p *pool) put(s *server) {

@@ -22,6 +22,7 @@ const (
 	ownWait               // waits for a GTID there
 	ownPrepare            // prepares a statement there
 	ownRefused            // the client's, but the replica could not: home answers
+	ownTells              // asks home whether writes have GTIDs
 	ownTrack              // switches session tracking on at home
 	ownEcho               // repeats the last read at home
 	ownPing               // keeps home from closing
@@ -49,7 +50,6 @@ type readerState struct {
 	database string
 	assigned int // up to which assignment
 	stmts    prepared
-	collect  []byte // the response to what was asked last
 }
 
 type readiness uint8
@@ -77,6 +77,7 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		if l.Now() < sp.retry {
 			return readyNever, RouteNoReplica
 		}
+		l.engine.backends.wake(time.Now(), l.engine.woken)
 		if b := l.engine.backends.takeReplica(); b != nil {
 			sp.open(b)
 			sp.wait(wishReader)
@@ -90,7 +91,7 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		l.Arm(&sp.timer, readerWithin)
 		return readyLater, 0
 	}
-	if !sp.state.gtids.Empty() && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
+	if l.engine.cfg.Consistency == ConsistencySession && !sp.state.gtids.Empty() && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
 		if l.Now() < sp.behind {
 			return readyNever, RouteBehind
 		}
@@ -127,7 +128,7 @@ func (sp *splitting) repeat() bool {
 func (sp *splitting) ask(s *server, what own, payload []byte) {
 	q, _ := packet.Expect(payload, len(payload))
 	s.queue.push(exchange{Request: q, own: what})
-	sp.at.collect = sp.at.collect[:0]
+	sp.collect = sp.collect[:0]
 	if s.state == serverReady {
 		s.resp.Begin(q)
 		s.enter(serverBusy)
@@ -159,8 +160,16 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 	case ownRefused:
 		sp.again(RouteReplicaError)
 		return
+	case ownTells:
+		if !failed {
+			b := sp.home.backend
+			sp.c.loop.pool(b).logs = logsNothing
+			if firstValue(sp.collect, sp.home.caps) == "1" {
+				sp.c.loop.pool(b).logs = logsGTIDs
+			}
+		}
 	case ownTrack:
-		sp.state.tracked = !failed
+		sp.state.tracked = !failed && sp.c.loop.pool(sp.home.backend).logs == logsGTIDs
 	case ownEcho:
 		sp.before = atHome
 	case ownPing:
@@ -175,7 +184,7 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 // waited is told what came of waiting for the session's writes.
 func (sp *splitting) waited(failed bool) {
 	applied := &sp.c.loop.pool(sp.reader.backend).applied
-	if !failed && packet.CausalWaitOK(sp.at.collect, sp.reader.caps) {
+	if !failed && firstValue(sp.collect, sp.reader.caps) == "0" {
 		applied.Merge(&sp.state.gtids)
 		return
 	}
@@ -204,6 +213,10 @@ func (sp *splitting) open(b *Backend) {
 // failed is told that no session with b could be opened.
 func (sp *splitting) failed(b *Backend, err error) {
 	sp.once, sp.retry = RouteNoReplica, sp.c.loop.Now()+readerAgain
+	if sp.complained {
+		return
+	}
+	sp.complained = true
 	sp.c.loop.engine.cfg.Log.Info("a session with a replica could not be opened, reads go to the primary", "backend", b.Addr.String(), "client", sp.c.remote.String(), "error", err)
 }
 
@@ -254,14 +267,16 @@ func (sp *splitting) readerEnded(s *server) {
 	}
 	c := sp.c
 	working := c.server == s
-	begun := s.resp.Begun()
-	client := working && !s.queue.empty() && s.queue.first().own == ownNone || working && !s.queue.empty() && s.queue.first().own == ownRefused
+	refused := working && s.queue.n > 0 && s.queue.first().own == ownRefused
+	answers := working && s.queue.n > 0 && s.queue.first().own == ownNone && s.resp.Begun()
 	sp.dropReader()
 	switch {
 	case c.state >= clientClosing:
-	case client && begun && s.state != serverReady:
+	case answers:
 		c.end(ReasonServerLost, nil)
-	case client:
+	case refused:
+		sp.again(RouteReplicaError)
+	case working:
 		sp.again(RouteReplicaLost)
 	case sp.wish == wishAnswer:
 		sp.unreadable()
@@ -280,6 +295,16 @@ func (sp *splitting) again(why RouteReason) {
 	sp.touched = sp.c.loop.Now()
 }
 
+// echoes tells whether a statement that goes home depends on the one before, which
+// was at the reader: then that is repeated at home first.
+func (sp *splitting) echoes(st packet.Statement) bool {
+	if st.Effects&packet.EffectRowState == 0 || st.Route == packet.RouteLast || sp.before != atReader || !sp.home.queue.empty() {
+		return false
+	}
+	sp.echo()
+	return true
+}
+
 // echo repeats the last read at home: what comes next depends on it.
 func (sp *splitting) echo() {
 	h := sp.home
@@ -289,4 +314,28 @@ func (sp *splitting) echo() {
 	h.resp.Begin(q)
 	h.enter(serverBusy)
 	h.command(bytes.Clone(sp.read))
+}
+
+// firstValue is that of the first row of a result of one column, "" if there is
+// none. response is its packets.
+func firstValue(response []byte, caps packet.Capability) string {
+	skip := 3 // the count, the column, the EOF
+	if caps&packet.CapDeprecateEOF != 0 {
+		skip = 2
+	}
+	for {
+		pkt, rest, ok := packet.Next(response)
+		if !ok {
+			return ""
+		}
+		if skip == 0 {
+			v, _, err := packet.TextValue(pkt.Payload())
+			if err != nil {
+				return ""
+			}
+			return string(v)
+		}
+		skip--
+		response = rest
+	}
 }

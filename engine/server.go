@@ -149,7 +149,7 @@ func (s *server) Data(_ *reactor.Conn, p []byte) (used int) {
 		if c.sx != nil {
 			return c.sx.data(s, p)
 		}
-		if c.sp != nil && c.auth == nil {
+		if c.sp != nil && (c.auth == nil || s.reads) {
 			return c.sp.data(s, p)
 		}
 		if c.auth != nil {

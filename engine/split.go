@@ -42,6 +42,9 @@ type splitting struct {
 	collation byte   // of the login
 	tracks    bool   // the client takes session tracking
 
+	collect    []byte // the response to what the proxy has asked last
+	complained bool   // that there is no reader is in the log
+
 	writing bool // the command that choose has just sent home may write
 	changed bool // the server has said that the command changed its session's state
 
@@ -156,11 +159,8 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 			reason = why
 		}
 	}
-	if st.Effects&packet.EffectRowState != 0 && sp.before == atReader && reason != RouteLastStatement {
-		if len(sp.read) > 0 && sp.home.queue.empty() {
-			sp.echo()
-			return nil, sp.wait(wishAnswer)
-		}
+	if sp.echoes(st) {
+		return nil, sp.wait(wishAnswer)
 	}
 	sp.effects(st, sql)
 	return sp.goHome(reason)
@@ -209,6 +209,8 @@ func (sp *splitting) keeps() RouteReason {
 		return RouteAutocommitOff
 	case sp.state.pins != 0:
 		return sp.state.pins.reason()
+	case sp.state.system:
+		return RouteReason(packet.ReasonSystemSchema)
 	case !sp.home.queue.empty():
 		return RoutePipelined
 	case sp.once != 0:
@@ -315,7 +317,8 @@ func (sp *splitting) begin() {
 		c.id = identify(c)
 	}
 	sp.touched = c.loop.Now()
-	sp.state = sessionState{lex: sp.loginLex(), database: sp.database}
+	sp.state = sessionState{lex: sp.loginLex()}
+	sp.state.selects(sp.database)
 	sp.track()
 }
 
@@ -326,9 +329,14 @@ func (sp *splitting) track() {
 	if h.caps&packet.CapSessionTrack == 0 || sp.c.id == nil {
 		return // it is of no use without a reader
 	}
-	set := "SET SESSION session_track_gtids=OWN_GTID"
+	ask := "SELECT @@GLOBAL.gtid_mode='ON' AND @@GLOBAL.log_bin"
+	set := "SET SESSION session_track_gtids=OWN_GTID,session_track_state_change=ON"
 	if sp.state.lex&packet.LexMariaDB != 0 {
-		set = "SET SESSION session_track_system_variables=CONCAT(@@SESSION.session_track_system_variables,',last_gtid')"
+		ask = "SELECT @@GLOBAL.log_bin"
+		set = "SET SESSION session_track_system_variables=CONCAT(@@SESSION.session_track_system_variables,',last_gtid'),session_track_state_change=ON"
+	}
+	if sp.c.loop.pool(h.backend).logs == logsUnknown {
+		sp.ask(h, ownTells, append([]byte{byte(packet.ComQuery)}, ask...))
 	}
 	sp.ask(h, ownTrack, append([]byte{byte(packet.ComQuery)}, set...))
 }

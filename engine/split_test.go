@@ -14,7 +14,10 @@ func owned(t *testing.T) {
 }
 
 // track is what home is asked for at the session's begin.
-var trackMySQL = Query("SET SESSION session_track_gtids=OWN_GTID")
+var (
+	tellsMySQL = Query("SELECT @@GLOBAL.gtid_mode='ON' AND @@GLOBAL.log_bin")
+	trackMySQL = Query("SET SESSION session_track_gtids=OWN_GTID,session_track_state_change=ON")
+)
 
 // one is a result of one row.
 func one(value string) Step {
@@ -67,7 +70,7 @@ func TestSplitting(t *testing.T) {
 			owned(t)
 			w := newWorld(t)
 			primary := append(steps(Greet(Greeting(ModernCaps)), ExpectWhere("a login", func(packet.Packet) error { return nil }), SendPacket(2, OK(0)),
-				ExpectPacket(0, trackMySQL), SendPacket(1, OK(0))), tc.primary...)
+				ExpectPacket(0, tellsMySQL), one("1"), ExpectPacket(0, trackMySQL), SendPacket(1, OK(0))), tc.primary...)
 			p := w.server(append(primary, ExpectEnd()))
 			var r []Step
 			if tc.replica != nil {

@@ -43,7 +43,7 @@ loop:
 		if mine {
 			c.write(p[sent:n])
 			if sp.collects(x.own) {
-				sp.at.collect = append(sp.at.collect, b[:k]...)
+				sp.collect = append(sp.collect, b[:k]...)
 			}
 			sent = n + k
 		} else if k > 0 {
@@ -142,7 +142,7 @@ func interrupted(code uint16) bool {
 // collects tells whether the response to an exchange is looked at when it is
 // whole.
 func (sp *splitting) collects(x own) bool {
-	return (x == ownWait || x == ownPrepare) && len(sp.at.collect) < 64<<10
+	return (x == ownWait || x == ownPrepare || x == ownTells) && len(sp.collect) < 64<<10
 }
 
 // done is told that the response to a command of the client's has passed.
@@ -200,7 +200,7 @@ func (sp *splitting) learn(payload []byte) {
 		switch change.Kind {
 		case packet.SessionSchema:
 			if string(change.Value) != st.database {
-				st.database = string(change.Value)
+				st.selects(string(change.Value))
 			}
 		case packet.SessionStateChange:
 			sp.changed = true

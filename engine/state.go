@@ -42,6 +42,7 @@ type sessionState struct {
 	pins      pin
 	lex       packet.Lex // what the login and SET NAMES say; the server's status flags say the rest
 	database  string
+	system    bool       // it is one that each server has for itself
 	variables []variable // in the order of their assignment
 	assigned  int        // how many assignments there were
 	temporary []string   // temporary tables, "database.table"
@@ -69,6 +70,7 @@ type pending struct {
 	sets     []packet.Assignment
 	database string
 	named    bool // database is the session's then
+	consumes bool // it is what a SET TRANSACTION before it was for
 	created  []string
 	dropped  []string
 	taken    []string // named locks
@@ -89,7 +91,18 @@ func (sp *splitting) effects(st packet.Statement, sql []byte) {
 	sp.writing = st.Effects&mayWrite != 0
 	if e := st.Effects &^ passing; e != 0 || sp.state.pins&pinNext != 0 {
 		sp.after = sp.foresee(e, st.Many, sql)
+		sp.after.consumes = consumes(st.Reason)
 	}
+}
+
+// consumes tells whether a statement is or begins a transaction, for which a SET
+// TRANSACTION before it was.
+func consumes(r packet.RouteReason) bool {
+	switch r {
+	case packet.ReasonSet, packet.ReasonUse, packet.ReasonPrepare, packet.ReasonDiagnostics, packet.ReasonKill, packet.ReasonEmpty:
+		return false
+	}
+	return true
 }
 
 // mayWrite are the effects of what may leave a GTID.
@@ -135,9 +148,11 @@ func (sp *splitting) happened(writes, failed bool) {
 	a, changed := sp.after, sp.changed
 	sp.after, sp.changed = pending{}, false
 	st := &sp.state
-	st.pins &^= pinNext
-	told := st.tracked && sp.home.tells() // the server has had the occasion to say what happened
-	if writes && !told && !failed {
+	if a.consumes {
+		st.pins &^= pinNext
+	}
+	told := st.tracked && sp.home.tells() && !sp.home.resp.Missed() // the server has had the occasion to say what happened
+	if writes && !told && !failed && sp.c.loop.engine.cfg.Consistency == ConsistencySession {
 		st.pins |= pinUntracked
 	}
 	if a.effects&(packet.EffectUnknown|packet.EffectFunction) != 0 && (!told || changed || failed) {
@@ -164,7 +179,7 @@ func (sp *splitting) happened(writes, failed bool) {
 		sp.assign(v)
 	}
 	if a.named {
-		st.database = a.database
+		st.selects(a.database)
 	}
 	for _, name := range a.created {
 		if name = sp.qualified(name); !slices.Contains(st.temporary, name) {
@@ -218,6 +233,17 @@ func (sp *splitting) pinned() {
 	}
 }
 
+// selects notes the session's database.
+func (st *sessionState) selects(database string) {
+	st.database = database
+	switch strings.ToLower(database) {
+	case "mysql", "information_schema", "performance_schema", "sys":
+		st.system = true
+	default:
+		st.system = false
+	}
+}
+
 // qualified is a table's name with that of its database.
 func (sp *splitting) qualified(name string) string {
 	for i := range len(name) {
@@ -246,12 +272,13 @@ func (sp *splitting) assign(a packet.Assignment) {
 // forget is told that home has forgotten the session's state.
 func (sp *splitting) forget(user bool) {
 	db := sp.state.database
-	sp.state = sessionState{lex: sp.loginLex(), database: db}
+	sp.state = sessionState{lex: sp.loginLex()}
 	clear(sp.stmts)
 	sp.before = atHome
 	sp.dropReader()
 	if user {
-		sp.state.database = sp.database
+		db = sp.database
 	}
+	sp.state.selects(db)
 	sp.track()
 }

@@ -7,4 +7,3 @@ func (g *GTIDs) Contains(o *GTIDs) bool                      { return g.s == o.s
 func (g *GTIDs) Add(b []byte) error                          { g.s = string(b); return nil }
 func (g *GTIDs) Merge(o *GTIDs)                              { g.s = o.s }
 func AppendCausalWait(dst []byte, g *GTIDs, s string) []byte { return dst }
-func CausalWaitOK(b []byte, c Capability) bool               { return true }

@@ -47,6 +47,8 @@ type settings struct {
 	ProxyAddresses   []string
 	Backends         []string
 	ReadOnlyBackends []string
+	Splitting        string
+	Consistency      string
 	ProxyLuaScript   string
 	Profiling        bool
 	FixBug25371      bool

@@ -60,6 +60,8 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		Log:             log,
 
 		PoolNoChangeUser: !s.ChangeUser,
+		Split:            s.splits(),
+		Consistency:      consistencies[s.Consistency],
 	}
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
