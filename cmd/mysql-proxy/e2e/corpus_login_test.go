@@ -157,6 +157,11 @@ func otherPlugin() user {
 // answer is made from the connection's own challenge, as clients do.
 func (c *rawConn) changeUser(name, password, db string) bool {
 	c.tr.note("> CHANGE_USER to %s, database %q", name, db)
+	c.write(c.command(comChangeUser, c.changeUserArg(name, password, db)))
+	return c.authDialogue(pluginNative, password)
+}
+
+func (c *rawConn) changeUserArg(name, password, db string) []byte {
 	auth := nativeResponse(password, c.challenge)
 	b := append([]byte(name), 0, byte(len(auth)))
 	b = append(append(b, auth...), db...)
@@ -165,6 +170,5 @@ func (c *rawConn) changeUser(name, password, db string) bool {
 	if c.caps&capConnectAttrs != 0 {
 		b = append(b, "\x09\x03key\x04abcd"...)
 	}
-	c.write(c.command(comChangeUser, b))
-	return c.authDialogue(pluginNative, password)
+	return b
 }

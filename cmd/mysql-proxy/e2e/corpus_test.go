@@ -25,11 +25,13 @@ type corpusCase struct {
 	mariadb bool // it is about what only MariaDB has
 }
 
-// variants are the sets of capabilities that change what a response looks like.
-var variants = []struct {
+type variant struct {
 	name      string
 	caps, ext uint32
-}{
+}
+
+// variants are the sets of capabilities that change what a response looks like.
+var variants = []variant{
 	{"plain", capsBase, 0},
 	{"deprecate eof", capsBase | capDeprecateEOF, 0},
 	{"session track", capsBase | capDeprecateEOF | capSessionTrack | capConnectAttrs, 0},

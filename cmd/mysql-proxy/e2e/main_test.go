@@ -9,6 +9,8 @@
 //	E2E_TRACE=1       show every conversation of the corpus
 //	E2E_LONG=1        longer replication run, 100,000 broken connects
 //	E2E_FLAVOUR=NAME  all tests with servers of this flavour only
+//	E2E_SEED=N        the differential test plays the script of this seed only
+//	E2E_SCRIPT=FILE   the differential test plays the script in this file only
 package e2e
 
 import (

@@ -42,6 +42,7 @@ func startProxy(t *testing.T, backends []string, args ...string) *proxy {
 func startBinary(t *testing.T, path string, backends []string, args ...string) *proxy {
 	t.Helper()
 	dependOnSources()
+	guardReplicas(t)
 	p := &proxy{addr: enginetest.FreeAddr(t), logDir: t.TempDir(), gone: make(chan struct{})}
 	all := []string{"-P", p.addr, "--log-level=info", "--log-file=" + filepath.Join(p.logDir, "log"), "--event-threads=2"}
 	for _, b := range backends {

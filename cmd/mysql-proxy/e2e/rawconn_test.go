@@ -333,6 +333,13 @@ func (c *rawConn) packet() []byte {
 // withoutIDs is an ERR with the statement ids in its text, which the server
 // chooses, replaced by the number of their PREPARE.
 func (c *rawConn) withoutIDs(p []byte) []byte {
+	const unknownStatement, noOpenCursor = 1243, 1421
+	if len(p) < 3 {
+		return p
+	}
+	if code := binary.LittleEndian.Uint16(p[1:]); code != unknownStatement && code != noOpenCursor {
+		return p // a number in its text is another one
+	}
 	for i, id := range c.stmts {
 		p = bytes.ReplaceAll(p, fmt.Appendf(nil, "(%d)", id), fmt.Appendf(nil, "(statement %d)", i))
 	}

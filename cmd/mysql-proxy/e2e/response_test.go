@@ -21,7 +21,7 @@ func (c *rawConn) result(cursor bool) {
 			}
 			return
 		case p[0] == 0x00:
-			if okStatus(p)&statusMoreResults == 0 {
+			if c.okStatus(p)&statusMoreResults == 0 {
 				return
 			}
 			continue
@@ -41,7 +41,7 @@ func (c *rawConn) result(cursor bool) {
 			if p[0] == 0xFF {
 				return
 			}
-			status := binary.LittleEndian.Uint16(p[3:])
+			status := c.statusAt(p, 3)
 			if cursor && status&statusCursorExists != 0 && status&statusMoreResults == 0 {
 				return
 			}
@@ -65,10 +65,11 @@ func (c *rawConn) rows() uint16 {
 		case len(p) > 0 && p[0] == 0xFF && !c.isProgress(p):
 			return 0
 		case len(p) > 0 && p[0] == 0xFE && c.caps&capDeprecateEOF != 0:
-			return okStatus(p)
+			return c.okStatus(p)
 		case len(p) == 5 && p[0] == 0xFE:
-			return binary.LittleEndian.Uint16(p[3:])
+			return c.statusAt(p, 3)
 		}
+		c.tr.row()
 	}
 }
 
@@ -76,6 +77,9 @@ func (c *rawConn) rows() uint16 {
 func (c *rawConn) fieldList() {
 	for {
 		if p := c.packet(); p[0] == 0xFF || p[0] == 0xFE && len(p) < 9 {
+			if p[0] == 0xFE {
+				c.endStatus(p)
+			}
 			return
 		}
 	}
@@ -105,7 +109,7 @@ func (c *rawConn) prepared() {
 			c.packet()
 		}
 		if n > 0 && c.caps&capDeprecateEOF == 0 {
-			c.packet()
+			c.statusAt(c.packet(), 3)
 		}
 	}
 }
@@ -125,11 +129,26 @@ func (c *rawConn) isProgress(p []byte) bool {
 	return c.ext&extProgress != 0 && len(p) > 3 && p[0] == 0xFF && p[1] == 0xFF && p[2] == 0xFF
 }
 
-// okStatus is the status of an OK payload, whatever its header byte.
-func okStatus(p []byte) uint16 {
+// okStatus is the status of an OK payload, whatever its header byte. The
+// payload is the packet's that was read last.
+func (c *rawConn) okStatus(p []byte) uint16 {
 	_, a := lenenc(p[1:])
 	_, b := lenenc(p[1+a:])
-	return binary.LittleEndian.Uint16(p[1+a+b:])
+	return c.statusAt(p, 1+a+b)
+}
+
+// endStatus is the status of what ends rows, an EOF or an OK.
+func (c *rawConn) endStatus(p []byte) uint16 {
+	if c.caps&capDeprecateEOF != 0 {
+		return c.okStatus(p)
+	}
+	return c.statusAt(p, 3)
+}
+
+// statusAt is the status that stands at an offset of the payload read last.
+func (c *rawConn) statusAt(p []byte, at int) uint16 {
+	c.tr.status(at)
+	return binary.LittleEndian.Uint16(p[at:])
 }
 
 // lenenc reads a length-encoded integer and tells how many bytes it takes.

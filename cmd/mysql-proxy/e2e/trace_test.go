@@ -11,6 +11,7 @@ import (
 type trace struct {
 	lines     []string
 	fragments int
+	rec       *wireLog // if there is one, packets are kept there and not in lines
 }
 
 func (t *trace) note(format string, args ...any) {
@@ -20,11 +21,29 @@ func (t *trace) note(format string, args ...any) {
 // packet notes one fragment as it came, or as its reader blanked it.
 func (t *trace) packet(header [4]byte, payload []byte) {
 	t.fragments++
+	if t.rec != nil {
+		t.rec.add(header, payload)
+		return
+	}
 	if len(payload) <= 512 {
 		t.lines = append(t.lines, fmt.Sprintf("< %x %q", header, payload))
 		return
 	}
 	t.lines = append(t.lines, fmt.Sprintf("< %x %q… sha256 %x", header, payload[:32], sha256.Sum256(payload)))
+}
+
+// status tells where in the last packet's payload its status flags stand.
+func (t *trace) status(at int) {
+	if t.rec != nil {
+		t.rec.maskStatus(at)
+	}
+}
+
+// row tells that the last packet was a row.
+func (t *trace) row() {
+	if t.rec != nil {
+		t.rec.row()
+	}
 }
 
 // last is the last line, for scripts that want to know how they ended.

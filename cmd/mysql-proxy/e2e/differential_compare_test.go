@@ -1,0 +1,240 @@
+package e2e
+
+import (
+	"bytes"
+	"database/sql"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// arena is where scripts are played on both ways: one primary, directly and
+// through one proxy.
+type arena struct {
+	bed     *testbed
+	direct  string // the primary's address
+	proxied string // the proxy's
+	attrs   map[string]string
+	limit   time.Duration // for one response
+
+	mu   sync.Mutex
+	runs int // so far; they name the databases
+	wg   sync.WaitGroup
+	drop chan string // databases that nobody needs any more
+}
+
+// difference is what a script showed to be different on the two ways.
+type difference struct {
+	script          []step // as it was played
+	at              int    // the step
+	direct, proxied reply
+	err             error // a way could not be played at all
+}
+
+// play plays a script on both ways at once, each in databases of its own, and
+// compares. It is nil if all is equal.
+func (a *arena) play(v variant, script []step) *difference {
+	script = dressed(script)
+	a.mu.Lock()
+	a.runs++
+	name := fmt.Sprintf("diff%05x", a.runs)
+	a.mu.Unlock()
+	other := a.bed.Users.Native
+	if a.bed.mysql() {
+		other = a.bed.Users.SHA2
+	}
+	one := way{addr: a.direct, db: name + "d", user: a.bed.Users.App, other: other, caps: v, attrs: a.attrs, limit: a.limit, stickyCursors: a.bed.mysql()}
+	two := one
+	two.addr, two.db = a.proxied, name+"p"
+	var direct, proxied []reply
+	var directErr, proxiedErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { direct, directErr = play(one, script) })
+	proxied, proxiedErr = play(two, script)
+	wg.Wait()
+	a.drop <- name + "d"
+	a.drop <- name + "p"
+	return compareReplies(script, direct, proxied, name, directErr, proxiedErr)
+}
+
+func compareReplies(script []step, direct, proxied []reply, name string, directErr, proxiedErr error) *difference {
+	for i := range min(len(direct), len(proxied)) {
+		d, p := &direct[i], &proxied[i]
+		// What the server itself leaves without an end is no script to compare by.
+		if !same(d, p, name) || d.note == "no answer in time" {
+			return &difference{script: script, at: i, direct: *d, proxied: *p}
+		}
+	}
+	if directErr != nil || proxiedErr != nil || len(direct) != len(proxied) {
+		return &difference{script: script, at: min(len(direct), len(proxied)) - 1,
+			err: fmt.Errorf("directly: %w; through the proxy: %w", orNothing(directErr), orNothing(proxiedErr))}
+	}
+	return nil
+}
+
+// same tells that two replies are equal but for the names of their databases.
+func same(d, p *reply, name string) bool {
+	if d.note != p.note {
+		return false
+	}
+	named := bytes.ReplaceAll(p.blob, []byte(name+"p"), []byte(name+"d")) // a name of the same length
+	return bytes.Equal(d.blob, named) || bytes.Equal(withoutStatementIDs(d.blob), withoutStatementIDs(named))
+}
+
+// statementID is what SHOW WARNINGS says of a statement by the id that the
+// server gave it, with the length of the text before it.
+var statementID = regexp.MustCompile(`.(The statement|Unknown prepared statement handler) \(\d+\)`)
+
+// withoutStatementIDs blanks such ids, and the lengths of packets that have one.
+func withoutStatementIDs(blob []byte) []byte {
+	if !statementID.Match(blob) {
+		return blob
+	}
+	var out []byte
+	for b := blob; len(b) >= 4; {
+		n := min(4+(int(b[0])|int(b[1])<<8|int(b[2])<<16), len(b))
+		if statementID.Match(b[:n]) {
+			out = append(out, statementID.ReplaceAll(b[3:n], []byte("$1 (id)"))...)
+		} else {
+			out = append(out, b[:n]...)
+		}
+		b = b[n:]
+	}
+	return out
+}
+
+func orNothing(err error) error {
+	if err == nil {
+		return fmt.Errorf("nothing")
+	}
+	return err
+}
+
+// String shows the script up to the step that differs, with both replies.
+func (d *difference) String() string {
+	var b strings.Builder
+	for i, s := range d.script {
+		if i > d.at {
+			break
+		}
+		fmt.Fprintf(&b, "%s\n", clip(s.String()))
+	}
+	if d.err != nil {
+		fmt.Fprintf(&b, "-- then %v\n", d.err)
+		return b.String()
+	}
+	direct, proxied := d.direct.packets(), d.proxied.packets()
+	line := func(lines []string, i int) string {
+		if i < len(lines) {
+			return clip(lines[i])
+		}
+		return "(nothing more)"
+	}
+	shown := 0
+	for i := 0; i < max(len(direct), len(proxied)) && shown < 5; i++ {
+		x, y := line(direct, i), line(proxied, i)
+		switch {
+		case x != y:
+			fmt.Fprintf(&b, "-- direct:  %s\n-- proxied: %s\n", x, y)
+			shown++
+		case len(direct) < 20:
+			fmt.Fprintf(&b, "-- both:    %s\n", x)
+		}
+	}
+	return b.String()
+}
+
+// packets shows what a reply consists of, a packet a line.
+func (r *reply) packets() (lines []string) {
+	for b := r.blob; len(b) >= 4; {
+		n := min(4+(int(b[0])|int(b[1])<<8|int(b[2])<<16), len(b))
+		lines = append(lines, fmt.Sprintf("%x %q", b[:4], b[4:n]))
+		b = b[n:]
+	}
+	if r.note != "" {
+		lines = append(lines, r.note)
+	}
+	return lines
+}
+
+// shrink takes out of a script what the difference does not need, by playing it
+// again and again without some of its steps. It plays at most runs times. A
+// script that does not differ every time is played as often as tries says
+// before its shorter form is taken to be equal.
+func shrink(script []step, play func([]step) *difference, runs, tries int) (shortest []step, last *difference) {
+	differs := func(s []step) bool {
+		for range tries {
+			if runs <= 0 {
+				return false
+			}
+			runs--
+			if d := play(s); d != nil {
+				last = d
+				return true
+			}
+		}
+		return false
+	}
+	// Nothing after the difference matters.
+	for size := max(1, len(script)/2); ; {
+		changed := false
+		for from := len(script) - size; runs > 0; from -= size {
+			from = max(0, from)
+			shorter := append(append([]step(nil), script[:from]...), script[min(from+size, len(script)):]...)
+			if len(shorter) < len(script) && differs(shorter) {
+				script, changed = shorter, true
+			}
+			if from == 0 {
+				break
+			}
+		}
+		switch {
+		case runs <= 0 || size == 1 && !changed:
+			return alone(script, differs), last
+		case size > 1:
+			size /= 2
+		}
+	}
+}
+
+// alone tries to send the steps one by one.
+func alone(script []step, differs func([]step) bool) []step {
+	for i := range script {
+		if !script[i].ahead {
+			continue
+		}
+		single := append([]step(nil), script...)
+		single[i].ahead = false
+		if differs(single) {
+			script = single
+		}
+	}
+	return script
+}
+
+// start begins to drop databases that nobody needs any more, by an account
+// that may.
+func (a *arena) start(admin *sql.DB) {
+	for range 2 {
+		a.wg.Go(func() {
+			for name := range a.drop {
+				// What is not there any more is no failure.
+				_, _ = admin.Exec("XA ROLLBACK '" + name + "1'")
+				for _, suffix := range []string{"", "x", "y"} {
+					for range 3 { // it waits for a session that has not quite ended, for a limited time
+						if _, err := admin.Exec("DROP DATABASE IF EXISTS " + name + suffix); err == nil {
+							break
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+func (a *arena) stop() {
+	close(a.drop)
+	a.wg.Wait()
+}
