@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"log/slog"
 	"net"
 	"os"
 	"testing"
@@ -110,5 +111,58 @@ func TestForwardingDoesNotAllocate(t *testing.T) {
 				t.Error("the response is not what the server sent")
 			}
 		})
+	}
+}
+
+// A read costs no allocation at the replica either, nor does a write at home.
+func TestSplittingDoesNotAllocate(t *testing.T) {
+	owned(t)
+	w := newWorld(t)
+	conns, over := make(chan *Conn, 2), NewGate()
+	serve := func(steps ...Step) *Server {
+		s := NewServer(w.listen(), func(_ int, c *Conn) error {
+			err := c.Run(steps...)
+			conns <- c
+			<-over
+			return err
+		})
+		w.servers = append(w.servers, s)
+		return s
+	}
+	w.Cleanup(func() { close(over) })
+	cfg := w.config(serve(atHomeBegins()...).Addr(), serve(lets()).Addr())
+	cfg.Backends[1].ReadOnly = true
+	cfg.Split, cfg.Log = true, slog.New(slog.DiscardHandler) // with debug the log tells of each
+	w.start(cfg)
+	client := w.clientNow("client", Enter(ModernCaps))
+	home := w.rawEnd(<-conns)
+	rows, _ := Result(nil, 1, ModernCaps, 0, "the value of one row")
+	read := packet.AppendPacket(nil, 0, Query("SELECT c FROM sbtest1 WHERE id=4711 /* about sixty bytes */"))
+	write := packet.AppendPacket(nil, 0, Query("UPDATE sbtest1 SET k=k+1 WHERE id=4711"))
+	if err := client.Run(Send(read)); err != nil {
+		t.Fatal(err)
+	}
+	fd, replica := w.rawEnd(client), w.rawEnd(<-conns)
+	buf := make([]byte, 64<<10)
+	w.get(replica, buf[:len(read)])
+	w.put(replica, rows)
+	w.get(fd, buf[:len(rows)])
+	for _, tc := range []struct {
+		name              string
+		server            int
+		command, response []byte
+	}{
+		{"a read", replica, read, rows},
+		{"a write", home, write, packet.AppendPacket(nil, 1, OK(0))},
+	} {
+		n := testing.AllocsPerRun(500, func() {
+			w.put(fd, tc.command)
+			w.get(tc.server, buf[:len(tc.command)])
+			w.put(tc.server, tc.response)
+			w.get(fd, buf[:len(tc.response)])
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations, want 0", tc.name, n)
+		}
 	}
 }

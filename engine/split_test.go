@@ -41,9 +41,14 @@ func gets(sql string, tells ...Step) Step {
 	return All(sql, append(steps(ExpectPacket(0, Query(sql))), tells...)...)
 }
 
-// lets is a replica that lets the proxy in.
+// lets lets a client in, or the proxy.
 func lets() Step {
 	return All("let in", Greet(Greeting(ModernCaps)), ExpectWhere("a login", func(packet.Packet) error { return nil }), SendPacket(2, OK(0)))
+}
+
+// atHomeBegins is the beginning of a session at home.
+func atHomeBegins() []Step {
+	return steps(lets(), ExpectPacket(0, tellsMySQL), one("1"), ExpectPacket(0, trackMySQL), SendPacket(1, OK(0)))
 }
 
 func TestSplitting(t *testing.T) {
@@ -69,8 +74,7 @@ func TestSplitting(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			owned(t)
 			w := newWorld(t)
-			primary := append(steps(Greet(Greeting(ModernCaps)), ExpectWhere("a login", func(packet.Packet) error { return nil }), SendPacket(2, OK(0)),
-				ExpectPacket(0, tellsMySQL), one("1"), ExpectPacket(0, trackMySQL), SendPacket(1, OK(0))), tc.primary...)
+			primary := append(atHomeBegins(), tc.primary...)
 			p := w.server(append(primary, ExpectEnd()))
 			var r []Step
 			if tc.replica != nil {
