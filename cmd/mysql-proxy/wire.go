@@ -63,6 +63,9 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		Split:            s.splits(),
 		Consistency:      consistencies[s.Consistency],
 	}
+	if c.Split {
+		c.Auth = engine.AuthAuto
+	}
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
 	}
