@@ -32,9 +32,20 @@ var differentialModes = []mode{
 const (
 	scriptLength   = 200
 	scriptsToPlay  = 24 // of fixed seeds, for each flavour and mode
-	longPlay       = 10 * time.Minute
 	playersAtATime = 3
 )
+
+// longPlay is how long new seeds are played in one mode: one, unless the run is
+// a long one or E2E_PLAY says how long.
+func longPlay() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("E2E_PLAY")); err == nil {
+		return d
+	}
+	if long {
+		return 10 * time.Minute
+	}
+	return 0
+}
 
 func TestDifferential(t *testing.T) {
 	usual := bed
@@ -181,9 +192,9 @@ func seedsToPlay(t *testing.T) <-chan uint64 {
 				return
 			}
 		}
-		end := time.Now().Add(longPlay)
+		end := time.Now().Add(longPlay())
 		for more := true; more && send(fresh); fresh++ {
-			more = long && time.Now().Before(end)
+			more = time.Now().Before(end)
 		}
 	}()
 	return seeds
