@@ -208,7 +208,7 @@ func (o *ownLogin) greeting(p []byte) (used int) {
 		return len(p)
 	}
 	cfg := &s.loop.engine.cfg
-	s.offers, s.collation = g.Capabilities, g.Collation
+	s.offers, s.collation, s.thread = g.Capabilities, g.Collation, g.ThreadID
 	if cfg.BackendTLS == TLSRequire && !s.safe() && s.offers&packet.CapSSL == 0 {
 		s.conn.Close(errNoTLS)
 		return len(p)

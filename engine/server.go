@@ -82,6 +82,7 @@ type server struct {
 	reserved  bool           // idle, but only for its owner: it is not clean
 	tainted   bool           // it cannot be told any more whose it is: not for the pool
 	reads     bool           // it is the reader of a session that splits
+	thread    uint32         // its connection id at the backend
 	owner     uint64         // the session that had it last
 	who       login          // as whom it is logged in
 	half      *hook.Endpoint // what scripts see of it
@@ -258,7 +259,7 @@ func (s *server) greeting(p []byte) (used int) {
 		c.end(ReasonServerProtocol, err)
 		return len(p)
 	}
-	s.shown, s.collation = g.Capabilities, g.Collation
+	s.shown, s.collation, s.thread = g.Capabilities, g.Collation, g.ThreadID
 	if s.loop.engine.cfg.BackendTLS == TLSRequire && !s.safe() && s.offers&packet.CapSSL == 0 {
 		if c.state == clientGreeting && len(s.loop.engine.backends.list) > 1 { // another may have it, and this one must not draw all clients
 			c.unsafe = true

@@ -114,12 +114,14 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 		sp.resets(payload)
 	case packet.ComInitDB:
 		sp.after = pending{on: true, database: string(payload[1:]), named: true}
+	case packet.ComProcessKill:
+		sp.kills(payload)
 	case packet.ComResetConnection:
 		sp.after = pending{on: true, forgets: true}
 	case packet.ComChangeUser:
 		sp.after = pending{on: true, forgets: true, changes: true}
 	case packet.ComStmtFetch, packet.ComPing, packet.ComQuit, packet.ComFieldList, packet.ComStatistics, packet.ComSetOption,
-		packet.ComProcessInfo, packet.ComProcessKill, packet.ComDebug:
+		packet.ComProcessInfo, packet.ComDebug:
 	default: // streams, and what nobody knows
 		sp.state.pins |= pinUnknown
 	}
@@ -129,7 +131,7 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 // looksAt tells whether choose reads a command's whole payload.
 func looksAt(c packet.Command) bool {
 	switch c {
-	case packet.ComQuery, packet.ComStmtPrepare, packet.ComStmtExecute, packet.ComInitDB, packet.ComStmtClose, packet.ComStmtSendLongData, packet.ComStmtReset:
+	case packet.ComQuery, packet.ComStmtPrepare, packet.ComStmtExecute, packet.ComInitDB, packet.ComProcessKill, packet.ComStmtClose, packet.ComStmtSendLongData, packet.ComStmtReset:
 		return true
 	}
 	return false

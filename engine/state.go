@@ -77,6 +77,8 @@ type pending struct {
 	released []string
 	freed    bool       // all of them
 	prepared *statement // of a COM_STMT_PREPARE
+	killed   bool       // a KILL of
+	kills    uint32     // this thread
 	forgets  bool       // COM_RESET_CONNECTION, COM_CHANGE_USER
 	changes  bool       // the latter
 }
@@ -84,7 +86,7 @@ type pending struct {
 // passing are effects that are over with the statement, of no interest to reads,
 // or told by the server: nothing of them has to be remembered.
 const passing = packet.EffectWrite | packet.EffectUserVariable | packet.EffectPrepare | packet.EffectDeallocate | packet.EffectHandlerOpen | packet.EffectHandlerClose |
-	packet.EffectRowState | packet.EffectCalcFoundRows | packet.EffectLastInsertID | packet.EffectKill | packet.EffectBegin | packet.EffectEnd
+	packet.EffectRowState | packet.EffectCalcFoundRows | packet.EffectLastInsertID | packet.EffectBegin | packet.EffectEnd
 
 // effects notes what a statement that is about to run at home may do.
 func (sp *splitting) effects(st packet.Statement, sql []byte) {
@@ -130,6 +132,9 @@ func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte) pending {
 		if !ok || many {
 			a.created, a.dropped = append(a.created, "?"), nil
 		}
+	}
+	if e&packet.EffectKill != 0 {
+		a.kills, a.killed = killTarget(sql)
 	}
 	if e&packet.EffectRenameTable != 0 && len(sp.state.temporary) > 0 {
 		a.created = append(a.created, "?")
@@ -201,6 +206,9 @@ func (sp *splitting) happened(writes, failed bool) {
 	}
 	if a.prepared != nil {
 		sp.stmts[a.prepared.home] = a.prepared
+	}
+	if a.killed {
+		sp.c.loop.engine.killRead(sp.home.backend, a.kills)
 	}
 	if a.forgets {
 		sp.forget(a.changes)
