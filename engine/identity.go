@@ -68,13 +68,13 @@ const (
 var anonymityTable = [anonymities]struct{ name, hint string }{
 	anonNone:     {"none", ""},
 	anonOff:      {"passthrough", "--auth=passthrough keeps no passwords; set --auth=auto"},
-	anonClient:   {"client_plugin", "its client does not answer caching_sha2_password; list the user in --auth-users-file, or set --auth-sync-user for accounts with mysql_native_password"},
-	anonPlain:    {"client_plain", "its client uses no TLS and may not ask for a server's key; have it use TLS, or list the user in --auth-users-file"},
+	anonClient:   {"client_plugin", "its client does not answer caching_sha2_password; list the user in --users-file, or set --auth-sync-user for accounts with mysql_native_password"},
+	anonPlain:    {"client_plain", "its client uses no TLS and may not ask for a server's key; have it use TLS, or list the user in --users-file"},
 	anonPlugin:   {"account_plugin", "the account's plugin wants more than a password; change the account, or route its reads to another listener"},
-	anonUnlisted: {"not_listed", "--auth-users-file does not have the user; add it, or set --auth=auto"},
-	anonHash:     {"hash", "the hash in --auth-users-file is not of this password, or the account is not of mysql_native_password; give the password itself"},
-	anonUnsynced: {"not_synced", "the server has no hash of mysql_native_password for the user; set --auth=auto, or list the user in --auth-users-file"},
-	anonUnheard:  {"not_heard", "its client has not shown its password in a form that can be used; list the user in --auth-users-file"},
+	anonUnlisted: {"not_listed", "--users-file does not have the user; add it, or set --auth=auto"},
+	anonHash:     {"hash", "the hash in --users-file is not of this password, or the account is not of mysql_native_password; give the password itself"},
+	anonUnsynced: {"not_synced", "the server has no hash of mysql_native_password for the user; set --auth=auto, or list the user in --users-file"},
+	anonUnheard:  {"not_heard", "its client has not shown its password in a form that can be used; list the user in --users-file"},
 }
 
 func (a anonymity) String() string { return anonymityTable[a].name }

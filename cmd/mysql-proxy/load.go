@@ -159,5 +159,5 @@ func (s *settings) check() error {
 	if err := s.checkTLS(); err != nil {
 		return err
 	}
-	return nil
+	return s.checkIdentity()
 }

@@ -5,6 +5,7 @@
 //	stage.go, angel.go             --daemon and --keepalive
 //	worker.go, wire.go             settings -> a running engine
 //	tls.go, watch.go               its TLS, of files that may change
+//	identityusers.go               what it knows of clients' passwords
 //	log.go, sink.go                the log
 //	try.go and its kind            mysql-proxy test: a script tried without a server
 //

@@ -59,6 +59,11 @@ type settings struct {
 	ReadTimeout      time.Duration
 	WriteTimeout     time.Duration
 
+	Auth                 string
+	UsersFile            string
+	AuthSyncUser         string
+	AuthSyncPasswordFile string
+
 	ProxyTLS           string
 	ProxyTLSCert       string
 	ProxyTLSKey        string

@@ -73,7 +73,14 @@ func checkSecurity(s *settings) error {
 	if own.ProxyTLSCert == "" && own.ProxyTLSCA == "" {
 		own.ProxyTLS = "off" // a self-made certificate need not be made twice
 	}
-	return security(&engine.Config{}, &own, nil, quiet)
+	if err := security(&engine.Config{}, &own, nil, quiet); err != nil {
+		return err
+	}
+	if _, err := openUsers(s, quiet); err != nil || s.AuthSyncPasswordFile == "" {
+		return err
+	}
+	_, err := readSecret("auth-sync-password-file", s.AuthSyncPasswordFile)
+	return err
 }
 
 // compression is the set of capabilities that a list of algorithms stands for.
@@ -105,7 +112,7 @@ func clientTLS(s *settings, listen []reactor.Addr, log *slog.Logger) (*tls.Confi
 	}
 	var files []watchedFile
 	if s.ProxyTLSCert != "" {
-		files = append(files, watchedFile{"proxy-tls-cert", s.ProxyTLSCert, false}, watchedFile{"proxy-tls-key", s.ProxyTLSKey, true})
+		files = append(files, watchedFile{option: "proxy-tls-cert", name: s.ProxyTLSCert}, watchedFile{option: "proxy-tls-key", name: s.ProxyTLSKey, secret: true})
 	} else {
 		own, err := selfMade(s, listen)
 		if err != nil {
@@ -116,7 +123,7 @@ func clientTLS(s *settings, listen []reactor.Addr, log *slog.Logger) (*tls.Confi
 			"for as long as this process runs; its SHA-256 fingerprint is %s", fingerprint(own)))
 	}
 	if s.ProxyTLSClientCert != "off" {
-		files = append(files, watchedFile{"proxy-tls-ca", s.ProxyTLSCA, false})
+		files = append(files, watchedFile{option: "proxy-tls-ca", name: s.ProxyTLSCA})
 	}
 	if len(files) == 0 {
 		return base, nil
@@ -161,7 +168,7 @@ func backendTLS(s *settings, hosts map[reactor.Addr]string, log *slog.Logger) (f
 	if s.BackendTLSCert != "" {
 		own, err = watch(log, func(texts [][]byte) (*tls.Certificate, error) {
 			return keyPair("backend-tls-cert", "backend-tls-key", texts[0], texts[1], log)
-		}, watchedFile{"backend-tls-cert", s.BackendTLSCert, false}, watchedFile{"backend-tls-key", s.BackendTLSKey, true})
+		}, watchedFile{option: "backend-tls-cert", name: s.BackendTLSCert}, watchedFile{option: "backend-tls-key", name: s.BackendTLSKey, secret: true})
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +176,7 @@ func backendTLS(s *settings, hosts map[reactor.Addr]string, log *slog.Logger) (f
 	if s.BackendTLSCA != "" {
 		roots, err = watch(log, func(texts [][]byte) (*x509.CertPool, error) {
 			return authorities("backend-tls-ca", texts[0])
-		}, watchedFile{"backend-tls-ca", s.BackendTLSCA, false})
+		}, watchedFile{option: "backend-tls-ca", name: s.BackendTLSCA})
 		if err != nil {
 			return nil, err
 		}
@@ -259,7 +266,7 @@ func passwordKey(s *settings, log *slog.Logger) (func() *rsa.PrivateKey, error) 
 		}), nil
 	}
 	w, err := watch(log, func(texts [][]byte) (*rsa.PrivateKey, error) { return rsaKey(texts[0]) },
-		watchedFile{"proxy-rsa-key", s.ProxyRSAKey, true})
+		watchedFile{option: "proxy-rsa-key", name: s.ProxyRSAKey, secret: true})
 	if err != nil {
 		return nil, err
 	}

@@ -31,9 +31,10 @@ const maxSecretLen = 1 << 20
 
 // watchedFile is one of the files of a value.
 type watchedFile struct {
-	option string // that names it, without dashes
-	name   string
-	secret bool // a warning is due if everybody may read it
+	option  string // that names it, without dashes
+	name    string
+	secret  bool // a warning is due if everybody may read it
+	private bool // and the file is of no use then
 }
 
 // watched is a value that files make, made again when they change. Any goroutine
@@ -96,8 +97,14 @@ func (w *watched[T]) look() error {
 		if !again || !bytes.Equal(text, w.texts[i]) {
 			changed = append(changed, clean(f.name))
 		}
-		if f.secret && mode.Perm()&0o007 != 0 {
-			open = fmt.Sprintf("--%s: the mode %04o of %s gives access to everybody: chmod o= %s", f.option, mode.Perm(), clean(f.name), clean(f.name))
+		if mode.Perm()&0o007 == 0 {
+			continue
+		}
+		if f.private {
+			return openToAll(f.option, f.name, mode)
+		}
+		if f.secret {
+			open = openToAll(f.option, f.name, mode).Error()
 		}
 	}
 	if len(changed) == 0 {
@@ -116,6 +123,11 @@ func (w *watched[T]) look() error {
 		w.log.Log(context.Background(), engine.LevelMessage, "changed and read again: "+strings.Join(changed, ", "))
 	}
 	return nil
+}
+
+// openToAll says that everybody may read a file.
+func openToAll(option, name string, mode fs.FileMode) error {
+	return fmt.Errorf("--%s: the mode %04o of %s gives access to everybody: chmod o= %s", option, mode.Perm(), clean(name), clean(name))
 }
 
 // readRegular reads a file of at most limit bytes.

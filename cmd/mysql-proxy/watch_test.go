@@ -16,7 +16,7 @@ func watchText(t *testing.T, log *slog.Logger, names ...string) *watched[string]
 	t.Helper()
 	var files []watchedFile
 	for _, name := range names {
-		files = append(files, watchedFile{"some-option", name, false})
+		files = append(files, watchedFile{option: "some-option", name: name})
 	}
 	w, err := watch(log, func(texts [][]byte) (*string, error) {
 		text := string(bytes.Join(texts, []byte("+")))

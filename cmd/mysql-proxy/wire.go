@@ -63,9 +63,6 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		Split:            s.splits(),
 		Consistency:      consistencies[s.Consistency],
 	}
-	if c.Split {
-		c.Auth = engine.AuthAuto
-	}
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
 	}
@@ -121,7 +118,10 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 	if err := add("proxy-read-only-backend-addresses", s.ReadOnlyBackends, true); err != nil {
 		return c, err
 	}
-	return c, security(&c, s, hosts, log)
+	if err := security(&c, s, hosts, log); err != nil {
+		return c, err
+	}
+	return c, identities(&c, s, log)
 }
 
 // runsProxy tells whether there is an address for clients at all.
