@@ -28,7 +28,7 @@ func TestUsersFileIsRead(t *testing.T) {
 		{"what only looks like one", "ann:*" + digits[1:] + "\nbob:*" + digits[1:] + "x\n", map[string]engine.UserSecret{"ann": {Password: []byte("*" + digits[1:])}, "bob": {Password: []byte("*" + digits[1:] + "x")}}, ""},
 		{"lines of Windows", "\xef\xbb\xbfann:a\r\n", map[string]engine.UserSecret{"ann": {Password: []byte("a")}}, ""},
 		{"no colon", "ann:a\nhidden\n", nil, "line 2: there is no colon"},
-		{"twice", "ann:a\nann:b\n", nil, `line 2: the user "ann" is there twice`},
+		{"twice", "ann:a\nann:b\n", nil, "line 2: the user ann is there twice"},
 	} {
 		got, err := parseUsers([]byte(tc.text))
 		if tc.err != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -101,8 +102,8 @@ func parseUsers(text []byte) (userList, error) {
 		}
 		secret := engine.UserSecret{Password: []byte(password)}
 		if digits, ok := strings.CutPrefix(password, "*"); ok && len(digits) == 2*len(secret.Hash) {
-			if _, err := hex.Decode(secret.Hash[:], []byte(digits)); err == nil {
-				secret.Password, secret.Hashed = nil, true
+			if hash, err := hex.DecodeString(digits); err == nil {
+				secret = engine.UserSecret{Hash: [sha1.Size]byte(hash), Hashed: true}
 			}
 		}
 		list[user] = secret
