@@ -265,7 +265,7 @@ func classifyCharset(sql []byte, lex Lex) Statement {
 	if !certain {
 		st.Effects |= EffectUnknown | EffectWrite
 	}
-	if st.Route != RoutePrimary {
+	if st.Route != RoutePrimary || st.Reason == ReasonUncertain && !certain {
 		st.Route, st.Reason = RoutePrimary, ReasonCharset
 	}
 	return st

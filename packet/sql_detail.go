@@ -261,7 +261,7 @@ func (n *names) callEnds() bool {
 		n.next()
 	}
 	n.next()
-	if n.take(wordAs) || n.tok.named() {
+	if n.take(wordAs) || n.tok.named() && n.tok.id == wordNone {
 		if _, ok := n.identifier(); !ok {
 			return false
 		}

@@ -132,7 +132,9 @@ func (l *lexer) next() {
 			}
 			return
 		case classHash:
-			l.skipLine(i)
+			if !l.skipLine(i) {
+				return
+			}
 		case classMinus:
 			if !l.dashes(i) {
 				return
@@ -325,13 +327,19 @@ func (l *lexer) quoted(kind tokenKind, i int, escapes bool) {
 	l.fail()
 }
 
-func (l *lexer) skipLine(i int) {
-	n := bytes.IndexByte(l.sql[i:], '\n')
-	if n < 0 {
-		l.pos = len(l.sql)
-		return
+// skipLine skips the comment that goes to the end of the line, or, to some
+// servers, to a NUL. It returns false if it has failed.
+func (l *lexer) skipLine(i int) bool {
+	end := len(l.sql)
+	if n := bytes.IndexByte(l.sql[i:], '\n'); n >= 0 {
+		end = i + n + 1
 	}
-	l.pos = i + n + 1
+	if bytes.IndexByte(l.sql[i:end], 0) >= 0 {
+		l.fail()
+		return false
+	}
+	l.pos = end
+	return true
 }
 
 // dashes reads a '-', which begins a comment if another one and a space or
@@ -340,8 +348,7 @@ func (l *lexer) dashes(i int) bool {
 	if i+1 < len(l.sql) && l.sql[i+1] == '-' {
 		switch {
 		case i+2 >= len(l.sql) || l.sql[i+2] <= ' ' || l.sql[i+2] == 0x7F:
-			l.skipLine(i)
-			return true
+			return l.skipLine(i)
 		case l.sql[i+2] >= 0x80: // a space in latin1, a letter elsewhere
 			l.fail()
 			return false
@@ -360,6 +367,10 @@ func (l *lexer) comment(i int) bool {
 		return false
 	}
 	body = body[:n]
+	if bytes.IndexByte(body, 0) >= 0 {
+		l.fail()
+		return false
+	}
 	l.pos = i + 2 + n + 2
 	if n == 0 {
 		return true

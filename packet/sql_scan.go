@@ -59,12 +59,12 @@ func (s *scanner) statement() Statement {
 		many = true
 	}
 	st := Statement{Effects: s.effects, Hint: s.hint, Many: many}
+	if s.code > 0 {
+		s.must(ReasonConditionalComment)
+	}
 	if s.bad {
 		st.Effects |= EffectUnknown | EffectWrite
 		s.must(ReasonUncertain)
-	}
-	if s.code > 0 {
-		s.must(ReasonConditionalComment)
 	}
 	if s.optimizer {
 		s.must(ReasonOptimizerHint)
@@ -260,7 +260,7 @@ func (s *scanner) lookCall() {
 		}
 	}
 	switch s.p2.id {
-	case wordAs, wordWith, wordRecursive: // a name with its columns, or a type in CAST
+	case wordAs, wordWith, wordRecursive, wordProcedure: // a name with its columns, a type in CAST, ANALYSE
 		return
 	}
 	if s.columns {

@@ -71,6 +71,7 @@ func (s *scanner) setFor() {
 				s.step()
 			}
 			verb := s.tok.id
+			s.calls = false
 			s.next()
 			if verb == wordSet {
 				s.opaque()
@@ -188,12 +189,12 @@ func (s *scanner) setTransaction(scope setScope) {
 		}
 		return
 	}
-	s.effects |= EffectSetVariables
 	for {
 		if !s.characteristic() {
 			s.opaque()
 			return
 		}
+		s.effects |= EffectSetVariables
 		if !s.tok.is(',') {
 			return
 		}

@@ -34,7 +34,7 @@ const (
 
 // Before a '(' on both servers: keywords.
 const keywordsBoth = `
-	select from join where having when then else case and or xor not on using over as exists any all some in between
+	do explain describe desc analyze group for select from join where having when then else case and or xor not on using over as exists any all some in between
 	like rlike regexp escape div mod interval partition index key distinct distinctrow union except intersect json_table
 	columns by limit offset against of row values value high_priority straight_join sql_no_cache sql_small_result
 	sql_big_result sql_buffer_result match convert binary default
@@ -372,7 +372,7 @@ type sqlWord struct {
 
 const (
 	lookupBits  = 12
-	longestWord = 32
+	longestWord = 40
 )
 
 var (
