@@ -214,10 +214,16 @@ func (c *client) Data(_ *reactor.Conn, p []byte) (used int) {
 	case clientLogin:
 		used = c.login(p)
 	case clientReady, clientBusy, clientInfile:
-		if c.sx != nil {
+		switch {
+		case c.sx != nil:
 			used = c.sx.request(p)
-		} else {
+		case c.sp != nil && c.server == nil:
+			used = c.sp.wake(p)
+		default:
 			used = c.request(p)
+		}
+		if c.state >= clientClosing {
+			return len(p)
 		}
 	case clientTLS, clientClosing, clientClosed:
 		return len(p)
@@ -494,6 +500,9 @@ func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
 	case clientReady:
 		// Servers say goodbye to a session in the middle of a transaction, and
 		// to one that they will not hear any more, by an ERR nobody asked for.
+		if c.sp != nil && c.held && c.sp.wish != wishNone {
+			return 1, true // to the command that waits
+		}
 		return 0, r == ReasonShutdownForced
 	case clientInfile:
 		// The client listens once it has sent its file. Where the server has

@@ -44,6 +44,11 @@ type Config struct {
 	// Consistency is what such a read sees (--consistency).
 	Consistency Consistency
 
+	// Multiplex has a session that splits give its server sessions to others while
+	// it is idle, after MultiplexDelay, where nothing of it is lost by that
+	// (--multiplex).
+	Multiplex      bool
+	MultiplexDelay time.Duration
 	// Auth says how the proxy comes to own what it needs to log in itself as a
 	// client's user, if Split is set. AuthRelay and AuthAuto need PasswordKey.
 	Auth AuthMode

@@ -23,6 +23,7 @@ type loop struct {
 
 	packed []byte // a query of a script as packets, and what goes before it: for one write
 
+	sweep    reactor.Timer // when idle sessions are looked at
 	draining bool          // the proxy stops: sessions end when they become idle
 	late     bool          // those that did not were told to
 	stop     reactor.Timer // when the patience with them ends

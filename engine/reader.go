@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"strconv"
 	"time"
 
 	"mysqlproxy/engine/reactor"
@@ -17,15 +18,17 @@ import (
 type own uint8
 
 const (
-	ownNone    own = iota // the client's
-	ownState              // repeats state at the reader
-	ownWait               // waits for a GTID there
-	ownPrepare            // prepares a statement there
-	ownRefused            // the client's, but the replica could not: home answers
-	ownTells              // asks home whether writes have GTIDs
-	ownTrack              // switches session tracking on at home
-	ownEcho               // repeats the last read at home
-	ownPing               // keeps home from closing
+	ownNone     own = iota // the client's
+	ownState               // repeats state at the reader
+	ownWait                // waits for a GTID there
+	ownPrepare             // prepares a statement there
+	ownRefused             // the client's, but the replica could not: home answers
+	ownTells               // asks home whether writes have GTIDs
+	ownTrack               // switches session tracking on at home
+	ownEcho                // repeats the last read at home
+	ownPing                // keeps home from closing
+	ownRestore             // repeats state at a new home
+	ownInsertID            // asks for LAST_INSERT_ID() before home is given away
 )
 
 const (
@@ -79,6 +82,13 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		}
 		l.engine.backends.wake(time.Now(), l.engine.woken)
 		if b := l.engine.backends.takeReplica(); b != nil {
+			if s := l.pool(b).newest(sp, sp.readerCaps()); s != nil {
+				s.client, s.reads = c, true
+				s.enter(serverReady)
+				sp.reader, sp.at = s, readerState{database: s.who.database}
+				sp.reset(s, ownState)
+				return sp.ready()
+			}
 			sp.open(b)
 			sp.wait(wishReader)
 			return readyLater, 0
@@ -174,6 +184,23 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 		sp.before = atHome
 	case ownPing:
 		return
+	case ownRestore:
+		if failed {
+			sp.c.end(ReasonServerLost, nil) // it would go on with another state
+			return
+		}
+		if s.queue.empty() {
+			sp.restoreMore()
+			return
+		}
+	case ownInsertID:
+		if id, err := strconv.ParseUint(firstValue(sp.collect, s.caps), 10, 64); err == nil && !failed {
+			sp.state.insertID, sp.state.inserted = id, false
+			if sp.c.state == clientReady && sp.c.req.Whole() && !sp.c.held && sp.portable() {
+				sp.park()
+				return
+			}
+		}
 	}
 	if s.queue.empty() && sp.wish == wishAnswer {
 		sp.c.loop.Disarm(&sp.timer)
@@ -195,10 +222,7 @@ func (sp *splitting) waited(failed bool) {
 // open starts a session with b, which was taken for it.
 func (sp *splitting) open(b *Backend) {
 	c := sp.c
-	how := opening{database: sp.state.database, collation: sp.collation, caps: sp.home.caps}
-	if !sp.tracks {
-		how.caps &^= packet.CapSessionTrack
-	}
+	how := opening{database: sp.state.database, collation: sp.collation, caps: sp.readerCaps()}
 	c.openAs(b, c.id, how, func(s *server, err error) {
 		if err != nil {
 			sp.failed(b, err)
@@ -208,6 +232,14 @@ func (sp *splitting) open(b *Backend) {
 		}
 		sp.resume()
 	})
+}
+
+// readerCaps are those that are in force at a reader: the client's.
+func (sp *splitting) readerCaps() packet.Capability {
+	if !sp.tracks {
+		return sp.home.caps &^ packet.CapSessionTrack
+	}
+	return sp.home.caps
 }
 
 // failed is told that no session with b could be opened.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -83,6 +84,8 @@ type server struct {
 	tainted   bool           // it cannot be told any more whose it is: not for the pool
 	reads     bool           // it is the reader of a session that splits
 	thread    uint32         // its connection id at the backend
+	mark      mark           // idle: of the secret that it was opened with
+	since     time.Duration  // idle: since when, on the loop's clock
 	owner     uint64         // the session that had it last
 	who       login          // as whom it is logged in
 	half      *hook.Endpoint // what scripts see of it
@@ -360,6 +363,9 @@ func (s *server) EOF(*reactor.Conn) {
 	case s.state >= serverClosing:
 	case s.reads:
 		c.sp.readerEnded(s)
+	case c.sp != nil && c.sp.home == s && c.sp.orphaned(s):
+		s.enter(serverClosing)
+		s.conn.Close(nil)
 	case s.state == serverGreeting:
 		s.conn.Close(errNoGreeting)
 	case s.state == serverReady && c.quit:
@@ -397,6 +403,10 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 	s.backend.release()
 	if s.reads {
 		c.sp.readerEnded(s)
+		return
+	}
+	if c.sp != nil && (s != c.server && c.sp.home != s || was == serverReady && c.sp.home == s && c.sp.orphaned(s)) {
+		c.finish()
 		return
 	}
 	switch {

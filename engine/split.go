@@ -45,6 +45,14 @@ type splitting struct {
 	collect    []byte // the response to what the proxy has asked last
 	complained bool   // that there is no reader is in the log
 
+	statements int               // statements that are prepared
+	quiet      bool              // the last statement has left nothing that could be asked for
+	caps       packet.Capability // these are home's while there is none
+	primary    *Backend
+	status     uint16
+	restored   int           // up to which assignment home has been told of variables
+	resting    reactor.Timer // when the session may rest
+
 	writing bool // the command that choose has just sent home may write
 	changed bool // the server has said that the command changed its session's state
 
@@ -68,6 +76,7 @@ type wish uint8
 const (
 	wishNone   wish = iota
 	wishReader      // a session with a replica
+	wishHome        // one with the primary
 	wishAnswer      // the proxy's own exchanges
 	wishState       // the effect of the command before
 )
@@ -291,6 +300,7 @@ func (sp *splitting) count(to where, why RouteReason) {
 func newSplitting(c *client) *splitting {
 	sp := &splitting{c: c, stmts: map[uint32]*statement{}}
 	sp.timer.Owner, sp.timer.Conn = sp, c.conn
+	sp.resting.Owner, sp.resting.Conn = rester{sp}, c.conn
 	return sp
 }
 
@@ -359,10 +369,10 @@ func (sp *splitting) loginLex() (lex packet.Lex) {
 func (sp *splitting) end() {
 	c := sp.c
 	c.loop.Disarm(&sp.timer)
-	if sp.home == nil {
-		return
+	c.loop.Disarm(&sp.resting)
+	if sp.home != nil {
+		c.server = sp.home
 	}
-	c.server = sp.home
 	sp.dropReader()
 }
 

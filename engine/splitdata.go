@@ -15,7 +15,11 @@ func (sp *splitting) data(s *server, p []byte) (used int) {
 	end := reasonNone
 loop:
 	for step := packet.More; n < len(p) || step == packet.Told; {
-		if s.state >= serverClosing {
+		switch {
+		case s.state >= serverClosing:
+			return len(p)
+		case s.state == serverIdle: // it has been given away
+			s.idleEnded()
 			return len(p)
 		}
 		if s.state == serverReady {
@@ -90,7 +94,7 @@ loop:
 		c.end(end, nil)
 		return len(p)
 	}
-	if c.held && (sp.wish == wishNone || sp.wish == wishState) && sp.home.state >= serverReady && !sp.home.queue.full() && !sp.home.dialogue {
+	if c.held && sp.home != nil && (sp.wish == wishNone || sp.wish == wishState) && sp.home.state >= serverReady && !sp.home.queue.full() && !sp.home.dialogue {
 		sp.resume()
 	}
 	if c.loop.draining {
@@ -142,7 +146,7 @@ func interrupted(code uint16) bool {
 // collects tells whether the response to an exchange is looked at when it is
 // whole.
 func (sp *splitting) collects(x own) bool {
-	return (x == ownWait || x == ownPrepare || x == ownTells) && len(sp.collect) < 64<<10
+	return (x == ownWait || x == ownPrepare || x == ownTells || x == ownInsertID) && len(sp.collect) < 64<<10
 }
 
 // done is told that the response to a command of the client's has passed.
@@ -150,14 +154,20 @@ func (sp *splitting) done(s *server, command packet.Command) {
 	s.done()
 	if s != sp.home {
 		sp.before = atReader
+		sp.settles()
 		sp.turn(sp.home)
 		return
 	}
 	switch command {
-	case packet.ComPing, packet.ComStatistics, packet.ComSetOption, packet.ComDebug:
+	case packet.ComPing, packet.ComStatistics, packet.ComDebug:
 	default:
 		sp.before = atHome
+		sp.quiet = !s.resp.Failed() && s.resp.Warnings() == 0 && (leavesNothing(sp.why) || command == packet.ComInitDB)
 	}
+	if command == packet.ComStmtPrepare && !s.resp.Failed() {
+		sp.statements++
+	}
+	sp.settles()
 }
 
 // told reads an OK with session state, which is the end of p, and writes what

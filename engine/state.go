@@ -49,6 +49,9 @@ type sessionState struct {
 	locks     []string   // named ones
 	tracked   bool       // the server tells of each write's GTID
 	gtids     packet.GTIDs
+	tied      bool   // something of it is only at home
+	inserted  bool   // LAST_INSERT_ID() may have changed since it was asked for,
+	insertID  uint64 // and was this
 }
 
 // variable is a session variable that the client has set.
@@ -91,6 +94,7 @@ const passing = packet.EffectWrite | packet.EffectUserVariable | packet.EffectPr
 // effects notes what a statement that is about to run at home may do.
 func (sp *splitting) effects(st packet.Statement, sql []byte) {
 	sp.writing = st.Effects&mayWrite != 0
+	sp.notes(st.Effects)
 	if e := st.Effects &^ passing; e != 0 || sp.state.pins&pinNext != 0 {
 		sp.after = sp.foresee(e, st.Many, sql)
 		sp.after.consumes = consumes(st.Reason)
@@ -109,6 +113,12 @@ func consumes(r packet.RouteReason) bool {
 
 // mayWrite are the effects of what may leave a GTID.
 const mayWrite = packet.EffectWrite | packet.EffectUnknown | packet.EffectFunction
+
+// notes keeps what a statement may leave at home only.
+func (sp *splitting) notes(e packet.Effects) {
+	sp.state.tied = sp.state.tied || e&tying != 0
+	sp.state.inserted = sp.state.inserted || e&(packet.EffectLastInsertID|packet.EffectWrite|packet.EffectUnknown) != 0
+}
 
 // foresee reads off a statement what e says is in it.
 func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte) pending {
@@ -282,6 +292,7 @@ func (sp *splitting) forget(user bool) {
 	db := sp.state.database
 	sp.state = sessionState{lex: sp.loginLex()}
 	clear(sp.stmts)
+	sp.statements = 0
 	sp.before = atHome
 	sp.dropReader()
 	if user {

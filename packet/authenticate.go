@@ -1,8 +1,10 @@
 package packet
 
 import (
+	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha1"
+	"crypto/sha256"
 	"fmt"
 )
 
@@ -45,6 +47,17 @@ func (s *Secret) Clear() {
 	clear(s.password)
 	clear(s.native[:])
 	s.password, s.hashed = nil, true
+}
+
+// MAC is a code by which secrets of the same kind can be told apart, for who
+// does not know key.
+func (s *Secret) MAC(key []byte) [sha256.Size]byte {
+	m := hmac.New(sha256.New, key)
+	m.Write(s.password)
+	if s.hashed {
+		m.Write(s.native[:])
+	}
+	return [sha256.Size]byte(m.Sum(nil))
 }
 
 // String tells nothing, so that no secret is printed by accident.

@@ -49,6 +49,8 @@ type settings struct {
 	ReadOnlyBackends []string
 	Splitting        string
 	Consistency      string
+	Multiplex        string
+	MultiplexDelay   time.Duration
 	ProxyLuaScript   string
 	Profiling        bool
 	FixBug25371      bool

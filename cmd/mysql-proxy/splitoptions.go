@@ -13,6 +13,13 @@ var splitOptions = []option{
 		choices: []string{"session", "primary-writes"},
 		help:    "what a read at a read-only backend sees; session: at least what its own session has written; primary-writes: what is there, be it older than that",
 		dst:     func(s *settings) any { return &s.Consistency }},
+	{long: "multiplex", kind: stringKind, arg: "HOW", def: "off", group: "proxy",
+		choices: []string{"off", "on"},
+		help:    "on: a session that is idle, and of which the servers keep nothing that could not be had again, gives its connections to other sessions of its user; for many idle clients",
+		dst:     func(s *settings) any { return &s.Multiplex }},
+	{long: "multiplex-delay", kind: secondsKind, arg: "SECONDS", def: "1", group: "proxy",
+		help: "how long a session is idle before it does",
+		dst:  func(s *settings) any { return &s.MultiplexDelay }},
 }
 
 // splits tells whether sessions without a script read from read-only backends.

@@ -62,6 +62,8 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		PoolNoChangeUser: !s.ChangeUser,
 		Split:            s.splits(),
 		Consistency:      consistencies[s.Consistency],
+		Multiplex:        s.Multiplex == "on",
+		MultiplexDelay:   s.MultiplexDelay,
 	}
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
