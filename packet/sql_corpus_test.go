@@ -43,7 +43,7 @@ func readCorpus(t testing.TB) []corpusRow {
 			switch strings.Trim(where, "-~") {
 			case "mysql":
 				rows = append(rows, r)
-			case "mariadb":
+			case "mariadb", "mariadb11":
 				r.lex |= LexMariaDB
 				rows = append(rows, r)
 			case "", "all":

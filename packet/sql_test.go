@@ -1,8 +1,11 @@
 package packet
 
 import (
+	stdflag "flag" // the package has a flag of its own
 	"fmt"
 	"math/bits"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -44,6 +47,43 @@ func TestWordsAreFound(t *testing.T) {
 		if wordText[id] == "" {
 			t.Errorf("word %d has no text", id)
 		}
+	}
+}
+
+var update = stdflag.Bool("update", false, "write testdata/functions.txt anew")
+
+// testdata/functions.txt has the words that may stand before a '(' on a
+// replica, for the end-to-end test that asks real servers about them.
+func TestFunctionsFile(t *testing.T) {
+	var lines []string
+	for _, w := range sqlWords[1:] {
+		if w.flags&okBoth == 0 {
+			continue
+		}
+		line := w.name
+		for _, f := range []struct {
+			flag wordFlags
+			name string
+		}{{okMySQL, " mysql"}, {okMariaDB, " mariadb"}, {okAdjacent, " adjacent"}} {
+			if w.flags&f.flag != 0 {
+				line += f.name
+			}
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	want := strings.Join(lines, "\n") + "\n"
+	if *update {
+		if err := os.WriteFile("testdata/functions.txt", []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile("testdata/functions.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Error("testdata/functions.txt is not up to date: run this test with -update")
 	}
 }
 
