@@ -26,7 +26,8 @@ type Engine struct {
 	added     packet.Capability // what they are shown besides: the proxy's own
 	sessions  atomic.Uint64     // scripted ones, so far
 	anonymous strangers         // sessions without an identity
-	explains  bool              // the log tells where each command goes
+	threads   threads
+	explains  bool // the log tells where each command goes
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown
 }

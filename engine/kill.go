@@ -3,6 +3,8 @@ package engine
 import (
 	"encoding/binary"
 	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"mysqlproxy/packet"
 )
@@ -12,25 +14,96 @@ import (
 // refused. A read of that session may run at a replica: then it is killed there
 // as well, in the name of its own client.
 
-// killTarget is the number in a KILL statement.
-func killTarget(sql []byte) (thread uint32, ok bool) {
-	end := len(sql)
+// killTarget is the number in a KILL statement, which stands at sql[start:end].
+func killTarget(sql []byte) (thread uint32, start, end int, ok bool) {
+	end = len(sql)
 	for end > 0 && (sql[end-1] < '0' || sql[end-1] > '9') {
 		end--
 	}
-	start := end
+	start = end
 	for start > 0 && sql[start-1] >= '0' && sql[start-1] <= '9' {
 		start--
 	}
 	n, err := strconv.ParseUint(string(sql[start:end]), 10, 32)
-	return uint32(n), err == nil
+	return uint32(n), start, end, err == nil
 }
 
 // kills notes a COM_PROCESS_KILL.
 func (sp *splitting) kills(payload []byte) {
 	if len(payload) >= 5 {
-		sp.after = pending{on: true, kills: binary.LittleEndian.Uint32(payload[1:]), killed: true}
+		now := sp.c.loop.engine.threads.now(sp.home.backend, binary.LittleEndian.Uint32(payload[1:]))
+		binary.LittleEndian.PutUint32(payload[1:], now)
+		sp.after = pending{on: true, kills: now, killed: true}
 	}
+}
+
+// aims has a KILL that is about to go home name the thread that its target has
+// now: one that multiplexes may have another than its client knows. It writes the
+// number over the old one. If there is none, or no room, it is 0, which no thread
+// has.
+func (sp *splitting) aims(sql []byte) {
+	thread, start, end, ok := killTarget(sql)
+	if !ok {
+		return
+	}
+	now := sp.c.loop.engine.threads.now(sp.home.backend, thread)
+	if now == thread {
+		return
+	}
+	text := strconv.AppendUint(nil, uint64(now), 10)
+	if len(text) > end-start {
+		text = []byte("0")
+	}
+	for i := range sql[start:end] {
+		sql[start+i] = ' '
+	}
+	copy(sql[start:], text)
+}
+
+// threads are the sessions that multiplex, by the thread that their clients know
+// them by. Loops share it; it is asked only for a KILL.
+type threads struct {
+	mu   sync.Mutex
+	list map[threadKey]*atomic.Uint32
+}
+
+type threadKey struct {
+	backend *Backend
+	shown   uint32
+}
+
+// add notes a session whose client knows it as shown. The number that is returned
+// is the session's, to keep its present thread in, 0 if it has none.
+func (t *threads) add(b *Backend, shown uint32) *atomic.Uint32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.list == nil {
+		t.list = map[threadKey]*atomic.Uint32{}
+	}
+	n := new(atomic.Uint32)
+	n.Store(shown)
+	t.list[threadKey{b, shown}] = n
+	return n
+}
+
+// remove forgets a session, of which add has returned n.
+func (t *threads) remove(b *Backend, shown uint32, n *atomic.Uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if k := (threadKey{b, shown}); t.list[k] == n {
+		delete(t.list, k)
+	}
+}
+
+// now is the thread that the session has now whose client knows it as shown. It is
+// shown itself if that is no session that multiplexes.
+func (t *threads) now(b *Backend, shown uint32) uint32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := t.list[threadKey{b, shown}]; n != nil {
+		return n.Load()
+	}
+	return shown
 }
 
 // killRead has the session whose thread at b is the one that was killed there

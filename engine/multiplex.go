@@ -88,7 +88,10 @@ func (sp *splitting) park() {
 
 // leaves remembers what is to be known of h while there is no home.
 func (sp *splitting) leaves(h *server) {
-	sp.caps, sp.primary, sp.status = h.caps, h.backend, h.resp.Status()
+	sp.caps, sp.primary = h.caps, h.backend
+	if sp.thread != nil {
+		sp.thread.Store(0)
+	}
 }
 
 // shelve puts s, which is idle and c's, into the loop's pool.
@@ -232,6 +235,9 @@ func (sp *splitting) restore(s *server, used bool, database string) {
 	sp.home, c.server, c.backend = s, s, s.backend
 	reactor.Link(c.conn, s.conn)
 	sp.restored = 0
+	if sp.thread != nil && s.backend == sp.shown {
+		sp.thread.Store(s.thread)
+	}
 	if used {
 		sp.reset(s, ownRestore)
 	}

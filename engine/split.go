@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"mysqlproxy/engine/reactor"
@@ -49,9 +50,11 @@ type splitting struct {
 	quiet      bool              // the last statement has left nothing that could be asked for
 	caps       packet.Capability // these are home's while there is none
 	primary    *Backend
-	status     uint16
-	restored   int           // up to which assignment home has been told of variables
-	resting    reactor.Timer // when the session may rest
+	restored   int            // up to which assignment home has been told of variables
+	shown      *Backend       // with multiplexing: the session began there,
+	known      uint32         // as this thread,
+	thread     *atomic.Uint32 // and has this one now
+	resting    reactor.Timer  // when the session may rest
 
 	writing bool // the command that choose has just sent home may write
 	changed bool // the server has said that the command changed its session's state
@@ -169,6 +172,9 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 		case readyNever:
 			reason = why
 		}
+	}
+	if st.Effects&packet.EffectKill != 0 && !st.Many {
+		sp.aims(sql)
 	}
 	if sp.echoes(st) {
 		return nil, sp.wait(wishAnswer)
@@ -331,6 +337,10 @@ func (sp *splitting) begin() {
 	sp.touched = c.loop.Now()
 	sp.state = sessionState{lex: sp.loginLex()}
 	sp.state.selects(sp.database)
+	if c.loop.engine.cfg.Multiplex {
+		sp.shown, sp.known = sp.home.backend, sp.home.thread
+		sp.thread = c.loop.engine.threads.add(sp.shown, sp.known)
+	}
 	sp.track()
 }
 
@@ -370,6 +380,9 @@ func (sp *splitting) end() {
 	c := sp.c
 	c.loop.Disarm(&sp.timer)
 	c.loop.Disarm(&sp.resting)
+	if sp.thread != nil {
+		c.loop.engine.threads.remove(sp.shown, sp.known, sp.thread)
+	}
 	if sp.home != nil {
 		c.server = sp.home
 	}

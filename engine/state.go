@@ -144,7 +144,7 @@ func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte) pending {
 		}
 	}
 	if e&packet.EffectKill != 0 {
-		a.kills, a.killed = killTarget(sql)
+		a.kills, _, _, a.killed = killTarget(sql)
 	}
 	if e&packet.EffectRenameTable != 0 && len(sp.state.temporary) > 0 {
 		a.created = append(a.created, "?")
