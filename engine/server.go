@@ -316,18 +316,22 @@ func (s *server) replied() bool { return s.dialogue && s.client.spoke && !s.resp
 // done is called when a response has passed.
 func (s *server) done() {
 	c := s.client
-	if c.sp != nil && s == c.sp.home {
-		c.sp.happened(s.queue.first().writes, s.resp.Failed())
+	var was outcome
+	if c.sp != nil {
+		was = s.outcome()
 	}
 	s.queue.pop()
 	if !s.queue.empty() {
 		s.resp.Begin(s.queue.first().Request)
-		return
+	} else {
+		s.dialogue = false
+		s.enter(serverReady)
+		if c.state == clientBusy { // not while it uploads a file that is not wanted any more
+			c.enter(clientReady)
+		}
 	}
-	s.dialogue = false
-	s.enter(serverReady)
-	if c.state == clientBusy { // not while it uploads a file that is not wanted any more
-		c.enter(clientReady)
+	if c.sp != nil {
+		c.sp.done(s, was)
 	}
 }
 

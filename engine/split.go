@@ -324,7 +324,7 @@ func (sp *splitting) admits(pkt packet.Packet) packet.Packet {
 	if s.resp.Failed() || sp.tracks || s.caps&packet.CapSessionTrack == 0 {
 		return pkt
 	}
-	return packet.AppendPacket(nil, pkt.Seq(), packet.EditOK(nil, pkt.Payload(), false, keepsAll))
+	return packet.AppendPacket(nil, pkt.Seq(), packet.EditOK(nil, pkt.Payload(), false, keeps[trackings-1]))
 }
 
 // begin is told that the client has been let in at the primary.

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+
 	"mysqlproxy/packet"
 )
 
@@ -74,7 +76,7 @@ loop:
 				sp.answered(s, *x, failed)
 				continue
 			}
-			sp.done(s, x.Command)
+			s.done()
 			if c.zip != nil && !s.queue.empty() {
 				c.write(p[sent:n])
 				sent = n
@@ -149,24 +151,39 @@ func (sp *splitting) collects(x own) bool {
 	return (x == ownWait || x == ownPrepare || x == ownTells || x == ownInsertID) && len(sp.collect) < 64<<10
 }
 
+// outcome is what is to be known of a response that is over.
+type outcome struct {
+	command       packet.Command
+	writes        bool // the command may have written
+	failed, warns bool
+	told          bool // the server had the occasion to say what the command did
+}
+
+// outcome is that of the response that has just ended.
+func (s *server) outcome() outcome {
+	x := s.queue.first()
+	ok, _, _ := s.resp.Counted() // the EOF behind rows has no place for it
+	return outcome{x.Command, x.writes, s.resp.Failed(), s.resp.Warnings() != 0, (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed()}
+}
+
 // done is told that the response to a command of the client's has passed.
-func (sp *splitting) done(s *server, command packet.Command) {
-	s.done()
+func (sp *splitting) done(s *server, was outcome) {
 	if s != sp.home {
 		sp.before = atReader
 		sp.settles()
 		sp.turn(sp.home)
 		return
 	}
-	switch command {
+	switch was.command {
 	case packet.ComPing, packet.ComStatistics, packet.ComDebug:
 	default:
 		sp.before = atHome
-		sp.quiet = !s.resp.Failed() && s.resp.Warnings() == 0 && (leavesNothing(sp.why) || command == packet.ComInitDB)
+		sp.quiet = !was.failed && !was.warns && (leavesNothing(sp.why) || was.command == packet.ComInitDB)
 	}
-	if command == packet.ComStmtPrepare && !s.resp.Failed() {
+	if was.command == packet.ComStmtPrepare && !was.failed {
 		sp.statements++
 	}
+	sp.happened(was)
 	sp.settles()
 }
 
@@ -185,11 +202,7 @@ func (sp *splitting) told(s *server, p []byte, at int, mine bool) int {
 	}
 	l := c.loop
 	c.write(p[:len(p)-size])
-	keep := hidesOurs
-	if sp.state.pins&pinTracking != 0 {
-		keep = keepsAll
-	}
-	l.packed = packet.EditOK(packet.AppendHeader(l.packed[:0], 0, pkt.Seq()), pkt.Payload(), sp.tracks, keep)
+	l.packed = packet.EditOK(packet.AppendHeader(l.packed[:0], 0, pkt.Seq()), pkt.Payload(), sp.tracks, keeps[sp.state.trackings])
 	packet.AppendHeader(l.packed[:0], len(l.packed)-packet.HeaderLen, pkt.Seq())
 	c.write(l.packed)
 	return at
@@ -231,16 +244,42 @@ func (sp *splitting) wrote(gtid []byte) {
 	}
 }
 
-// hidesOurs keeps what the client would have been told without us.
-func hidesOurs(c packet.SessionChange) bool {
-	return c.Kind != packet.SessionGTIDs && c.Kind != packet.SessionStateChange && (c.Kind != packet.SessionVariable || string(c.Name) != "last_gtid")
+// tracking is a set of what a client has set to its own liking of what servers
+// tell of the session's state. What it has not is only told because of us.
+type tracking uint8
+
+const (
+	trackGTIDs tracking = 1 << iota
+	trackState
+	trackVariables
+	trackings // the end of the sets
+)
+
+// trackingOf is what of it a SET statement is about.
+func trackingOf(sql []byte) (t tracking) {
+	text := bytes.ToLower(sql)
+	for i, name := range [...]string{"session_track_gtids", "session_track_state_change", "session_track_system_variables"} {
+		if bytes.Contains(text, []byte(name)) {
+			t |= 1 << i
+		}
+	}
+	return t
 }
 
-func keepsAll(packet.SessionChange) bool { return true }
-
-// tells tells whether the response that has just ended said in an OK what it did
-// to the session: the EOF behind rows has no place for that.
-func (s *server) tells() bool {
-	ok, _, _ := s.resp.Counted()
-	return ok || s.caps&packet.CapDeprecateEOF != 0
-}
+// keeps has, for what a client has set, what it is to see of a session's state.
+var keeps = func() (list [trackings]func(packet.SessionChange) bool) {
+	for t := range trackings {
+		list[t] = func(c packet.SessionChange) bool {
+			switch {
+			case c.Kind == packet.SessionGTIDs:
+				return t&trackGTIDs != 0
+			case c.Kind == packet.SessionStateChange:
+				return t&trackState != 0
+			case c.Kind == packet.SessionVariable && string(c.Name) == "last_gtid":
+				return t&trackVariables != 0
+			}
+			return true
+		}
+	}
+	return list
+}()

@@ -22,7 +22,7 @@ const (
 	pinXA                        // XA START, up to the end of the XA transaction
 	pinUnknown                   // a procedure or the like may have done any of these
 	pinUntracked                 // it has written, and the server does not tell what
-	pinTracking                  // the client has taken session tracking for itself
+	pinTracking                  // the client has session tracking to its own liking
 )
 
 // reason is that of the first of p.
@@ -49,9 +49,10 @@ type sessionState struct {
 	locks     []string   // named ones
 	tracked   bool       // the server tells of each write's GTID
 	gtids     packet.GTIDs
-	tied      bool   // something of it is only at home
-	inserted  bool   // LAST_INSERT_ID() may have changed since it was asked for,
-	insertID  uint64 // and was this
+	tied      bool     // something of it is only at home
+	trackings tracking // what the client has set of session tracking
+	inserted  bool     // LAST_INSERT_ID() may have changed since it was asked for,
+	insertID  uint64   // and was this
 }
 
 // variable is a session variable that the client has set.
@@ -143,6 +144,12 @@ func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte) pending {
 			a.created, a.dropped = append(a.created, "?"), nil
 		}
 	}
+	if e&packet.EffectSetOpaque != 0 {
+		if t := trackingOf(sql); t != 0 { // it holds for the OK of this statement too
+			sp.state.trackings |= t
+			sp.state.pins |= pinTracking
+		}
+	}
 	if e&packet.EffectKill != 0 {
 		a.kills, _, _, a.killed = killTarget(sql)
 	}
@@ -159,15 +166,15 @@ func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte) pending {
 }
 
 // happened is told that the command at home is over.
-func (sp *splitting) happened(writes, failed bool) {
+func (sp *splitting) happened(was outcome) {
 	a, changed := sp.after, sp.changed
 	sp.after, sp.changed = pending{}, false
 	st := &sp.state
 	if a.consumes {
 		st.pins &^= pinNext
 	}
-	told := st.tracked && sp.home.tells() && !sp.home.resp.Missed() // the server has had the occasion to say what happened
-	if writes && !told && !failed && sp.c.loop.engine.cfg.Consistency == ConsistencySession {
+	failed, told := was.failed, was.told && st.tracked
+	if was.writes && !told && !failed && sp.c.loop.engine.cfg.Consistency == ConsistencySession {
 		st.pins |= pinUntracked
 	}
 	if a.effects&(packet.EffectUnknown|packet.EffectFunction) != 0 && (!told || changed || failed) {
@@ -290,7 +297,7 @@ func (sp *splitting) assign(a packet.Assignment) {
 // forget is told that home has forgotten the session's state.
 func (sp *splitting) forget(user bool) {
 	db := sp.state.database
-	sp.state = sessionState{lex: sp.loginLex()}
+	sp.state = sessionState{lex: sp.loginLex(), gtids: sp.state.gtids} // its writes are still its own
 	clear(sp.stmts)
 	sp.statements = 0
 	sp.before = atHome
