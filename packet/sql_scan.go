@@ -139,8 +139,24 @@ func (s *scanner) ended() bool { return s.tok.kind == tokenEnd || s.tok.is(';') 
 
 // rest looks at all tokens up to the end of the statement.
 func (s *scanner) rest() {
-	for !s.ended() {
-		s.look()
+	for {
+		switch s.tok.kind {
+		case tokenEnd:
+			return
+		case tokenWord:
+			if s.tok.id != wordNone {
+				s.lookWord()
+			}
+		case tokenPunct:
+			switch s.tok.c {
+			case ';':
+				return
+			case '(', ')', '.':
+				s.look()
+			}
+		case tokenVariable, tokenSystem:
+			s.look()
+		}
 		s.next()
 	}
 }

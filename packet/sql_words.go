@@ -99,10 +99,10 @@ const wordsMySQL = `
 // Before a '(' on MariaDB only.
 const wordsMariaDB = `
 	sql_cache within percentile_cont percentile_disc median
-	add_months chr column_add column_check column_create column_delete column_exists column_get column_json crc32c
+	add_months chr column_add column_check column_create column_delete column_exists column_get column_json column_list crc32c
 	decode encode json_array_intersect json_compact json_detailed json_equals json_exists json_key_value json_loose
 	json_normalize json_object_filter_keys json_object_to_array json_query kdf lengthb natural_sort_key nvl nvl2
-	old_password password rownum sformat sys_guid to_char uuid_v4 uuid_v7 format_pico_time
+	old_password password sformat sys_guid to_char uuid_v4 uuid_v7 format_bytes format_pico_time
 	vec_distance vec_distance_cosine vec_distance_euclidean vec_fromtext vec_totext
 	st_boundary st_isring st_pointonsurface st_relate mbrequal
 	area asbinary astext aswkb aswkt centroid contains crosses dimension disjoint endpoint envelope equals exteriorring
