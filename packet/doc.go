@@ -22,6 +22,10 @@
 //	value.go         a value in binary form, and its text
 //	compress.go      the compressed protocol, which wraps all of it once a login is through
 //
+// And of what goes through it:
+//
+//	sql.go           where a statement may run, and what it does to its session
+//
 // # Conventions
 //
 // Parse functions take a whole payload, without header. What they return borrows

@@ -19,7 +19,7 @@ func namesOf(sql []byte, lex Lex) names {
 	return n
 }
 
-func (n *names) ended() bool { return n.tok.kind == tokenEnd || n.tok.is(';') }
+func (n *names) ended() bool { return n.tok.kind() == tokenEnd || n.tok.is(';') }
 
 // certain says whether the text was read as the server reads it.
 func (n *names) certain() bool {
@@ -28,7 +28,7 @@ func (n *names) certain() bool {
 
 // take moves on if the present token is the word id.
 func (n *names) take(id wordID) bool {
-	if n.tok.id != id {
+	if n.tok.id() != id {
 		return false
 	}
 	n.next()
@@ -42,7 +42,7 @@ func (n *names) identifier() (string, bool) {
 	}
 	b := n.sql[n.start:n.end]
 	name := string(b)
-	if n.tok.kind != tokenWord {
+	if n.tok.kind() != tokenWord {
 		name = unquote(b)
 	}
 	if n.lex&LexMultiByte != 0 && !ascii(b) {
@@ -96,7 +96,7 @@ func (n *names) skip() {
 // told.
 func UseDatabase(sql []byte, lex Lex) (name string, ok bool) {
 	n := namesOf(sql, lex)
-	for n.tok.kind != tokenEnd {
+	for n.tok.kind() != tokenEnd {
 		if n.take(wordUse) {
 			name, ok = n.identifier()
 			if !ok || !n.ended() {
@@ -118,7 +118,7 @@ func UseDatabase(sql []byte, lex Lex) (name string, ok bool) {
 // are quoted. ok is false if not all of them can be told.
 func TemporaryTables(sql []byte, lex Lex) (created, dropped []string, ok bool) {
 	n := namesOf(sql, lex)
-	for n.tok.kind != tokenEnd {
+	for n.tok.kind() != tokenEnd {
 		switch {
 		case n.take(wordCreate):
 			if n.take(wordOr) {
@@ -176,7 +176,7 @@ func (n *names) dropped(list []string) []string {
 		}
 		n.next()
 	}
-	if !n.ended() && n.tok.id != wordRestrict && n.tok.id != wordCascade && n.tok.id != wordWait && n.tok.id != wordNowait {
+	if !n.ended() && n.tok.id() != wordRestrict && n.tok.id() != wordCascade && n.tok.id() != wordWait && n.tok.id() != wordNowait {
 		n.sure = false
 	}
 	return list
@@ -190,8 +190,8 @@ func (n *names) dropped(list []string) []string {
 func NamedLocks(sql []byte, lex Lex) (taken, released []string, all, ok bool) {
 	n := namesOf(sql, lex)
 	plain := n.take(wordSelect) || n.take(wordDo) // a list of calls and nothing else so far
-	for n.tok.kind != tokenEnd {
-		id := n.tok.id
+	for n.tok.kind() != tokenEnd {
+		id := n.tok.id()
 		if id == wordFrom {
 			n.sure = false
 		}
@@ -230,7 +230,7 @@ func NamedLocks(sql []byte, lex Lex) (taken, released []string, all, ok bool) {
 // lockName takes the name at the beginning of a call's arguments, if it is a
 // literal.
 func (n *names) lockName(of wordID) (string, bool) {
-	if n.tok.kind != tokenString && n.tok.kind != tokenDouble {
+	if n.tok.kind() != tokenString && n.tok.kind() != tokenDouble {
 		return "", false
 	}
 	b := n.sql[n.start:n.end]
@@ -253,7 +253,7 @@ func (n *names) callEnds() bool {
 	plain := true
 	for !n.ended() && !n.tok.is(')') {
 		switch {
-		case n.tok.id == wordGetLock, n.tok.id == wordReleaseLock, n.tok.id == wordReleaseAllLocks:
+		case n.tok.id() == wordGetLock, n.tok.id() == wordReleaseLock, n.tok.id() == wordReleaseAllLocks:
 			n.sure = false // one within the other
 		case n.tok.is('('):
 			plain = false
@@ -261,7 +261,7 @@ func (n *names) callEnds() bool {
 		n.next()
 	}
 	n.next()
-	if n.take(wordAs) || n.tok.named() && n.tok.id == wordNone {
+	if n.take(wordAs) || n.tok.named() && n.tok.id() == wordNone {
 		if _, ok := n.identifier(); !ok {
 			return false
 		}

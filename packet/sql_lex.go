@@ -20,21 +20,24 @@ const (
 	tokenPunct    // any other byte
 )
 
-// token is what the scanner remembers of a token; its text is
-// sql[start:end] of the scanner as long as it is the present one.
-type token struct {
-	kind  tokenKind
-	c     byte // the first byte
-	id    wordID
-	flags wordFlags
+// token is what the scanner remembers of a token, in one register: its kind,
+// its first byte, and, if it is a known word, what is known of it. Its text is
+// sql[start:end] of the lexer as long as it is the present one.
+type token uint32
+
+func wordToken(c byte, id wordID, flags wordFlags) token {
+	return token(tokenWord) | token(c)<<8 | token(id)<<16 | token(flags)<<24
 }
 
-func (t token) is(c byte) bool { return t.kind == tokenPunct && t.c == c }
+func (t token) kind() tokenKind  { return tokenKind(t) }
+func (t token) c() byte          { return byte(t >> 8) }
+func (t token) id() wordID       { return wordID(t >> 16) }
+func (t token) flags() wordFlags { return wordFlags(t >> 24) }
+
+func (t token) is(c byte) bool { return t&0xFFFF == token(tokenPunct)|token(c)<<8 }
 
 // named says whether the token can be the name of something.
-func (t token) named() bool {
-	return t.kind == tokenWord || t.kind == tokenQuoted || t.kind == tokenDouble
-}
+func (t token) named() bool { return t.kind()-tokenWord <= tokenDouble-tokenWord }
 
 // lexer cuts sql into tokens.
 type lexer struct {
@@ -172,11 +175,11 @@ func (l *lexer) next() {
 		l.bad = true
 	}
 	l.start, l.end = len(l.sql), len(l.sql)
-	l.tok = token{}
+	l.tok = 0
 }
 
 func (l *lexer) set(kind tokenKind, start, end int) {
-	l.tok = token{kind: kind, c: l.sql[start]}
+	l.tok = token(kind) | token(l.sql[start])<<8
 	l.start, l.end, l.pos = start, end, end
 }
 
@@ -185,7 +188,7 @@ func (l *lexer) fail() {
 	l.bad = true
 	l.pos = len(l.sql)
 	l.start, l.end = l.pos, l.pos
-	l.tok = token{}
+	l.tok = 0
 }
 
 func (l *lexer) word(i int) {
@@ -196,19 +199,20 @@ func (l *lexer) word(i int) {
 		high |= sql[end]
 		end++
 	}
-	t := token{kind: tokenWord, c: sql[i]}
+	var id wordID
+	var flags wordFlags
 	switch {
-	case t.c == '$' && l.lex&LexMariaDB == 0:
+	case sql[i] == '$' && l.lex&LexMariaDB == 0:
 		// MySQL 8.0.32 and later know $tag$ string $tag$.
 		l.fail()
 		return
 	case high < 0x80:
-		t.id, t.flags = findWord(sql, i, end)
+		id, flags = findWord(sql, i, end)
 	case l.hidesWord(i, end):
 		l.fail()
 		return
 	}
-	l.tok = t
+	l.tok = wordToken(sql[i], id, flags)
 	l.start, l.end, l.pos = i, end, end
 }
 
@@ -406,7 +410,7 @@ func (l *lexer) conditional(i int, body []byte) bool {
 	for l.pos < len(l.sql) && byteClasses[l.sql[l.pos]] == classDigit {
 		l.pos++
 	}
-	l.tok = token{}
+	l.tok = 0
 	return true
 }
 

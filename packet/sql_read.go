@@ -7,7 +7,7 @@ func (s *scanner) readVerb(verb wordID) bool {
 	switch verb {
 	case wordSelect:
 		s.reads, s.calls = true, true
-		if s.tok.kind == tokenSystem {
+		if s.tok.kind() == tokenSystem {
 			s.last = s.diagnosticsOnly()
 		}
 	case wordValues:
@@ -24,7 +24,7 @@ func (s *scanner) readVerb(verb wordID) bool {
 	case wordExplain, wordDescribe, wordDesc:
 		s.explain()
 	case wordHelp:
-		s.reads = s.tok.kind == tokenString || s.tok.named()
+		s.reads = s.tok.kind() == tokenString || s.tok.named()
 	default:
 		return false
 	}
@@ -36,22 +36,22 @@ func (s *scanner) readVerb(verb wordID) bool {
 func (s *scanner) diagnosticsOnly() bool {
 	ahead := *s
 	for {
-		if ahead.tok.kind != tokenSystem {
+		if ahead.tok.kind() != tokenSystem {
 			return false
 		}
 		ahead.next()
-		if ahead.tok.id == wordSession || ahead.tok.id == wordLocal {
+		if ahead.tok.id() == wordSession || ahead.tok.id() == wordLocal {
 			ahead.next()
 			if !ahead.tok.is('.') {
 				return false
 			}
 			ahead.next()
 		}
-		if ahead.tok.id != wordWarningCount && ahead.tok.id != wordErrorCount {
+		if ahead.tok.id() != wordWarningCount && ahead.tok.id() != wordErrorCount {
 			return false
 		}
 		ahead.next()
-		if ahead.tok.id == wordAs {
+		if ahead.tok.id() == wordAs {
 			ahead.next()
 			if !ahead.tok.named() {
 				return false
@@ -80,7 +80,7 @@ func (s *scanner) diagnosticsOnly() bool {
 // says what the statement is.
 func (s *scanner) with() {
 	s.calls = true
-	if s.tok.id == wordRecursive {
+	if s.tok.id() == wordRecursive {
 		s.step()
 	}
 	for s.commonTable() {
@@ -91,7 +91,7 @@ func (s *scanner) with() {
 		for s.tok.is('(') {
 			s.step()
 		}
-		switch s.tok.id {
+		switch s.tok.id() {
 		case wordSelect, wordValues, wordTable:
 			s.reads = true
 		case wordUpdate, wordDelete, wordInsert, wordReplace:
@@ -114,10 +114,10 @@ func (s *scanner) commonTable() bool {
 	}
 	s.step()
 	if s.tok.is('(') {
-		s.p1 = token{} // the name is not that of a function
+		s.p1 = 0 // the name is not that of a function
 		s.parens()
 	}
-	if s.tok.id != wordAs {
+	if s.tok.id() != wordAs {
 		return false
 	}
 	s.step()
@@ -125,8 +125,8 @@ func (s *scanner) commonTable() bool {
 		return false
 	}
 	s.parens()
-	if s.tok.id == wordCycle {
-		for s.tok.id != wordRestrict {
+	if s.tok.id() == wordCycle {
+		for s.tok.id() != wordRestrict {
 			if s.ended() {
 				return false
 			}
@@ -140,24 +140,24 @@ func (s *scanner) commonTable() bool {
 // show knows the kinds of SHOW that are about the data.
 func (s *scanner) show() {
 	s.reads, s.calls = true, true
-	for s.tok.id == wordFull || s.tok.id == wordExtended {
+	for s.tok.id() == wordFull || s.tok.id() == wordExtended {
 		s.next()
 	}
-	kind := s.tok.id
+	kind := s.tok.id()
 	s.next()
 	switch kind {
 	case wordTables, wordColumns, wordFields, wordIndex, wordIndexes, wordKeys,
 		wordDatabases, wordSchemas, wordCollation, wordCharset:
 	case wordTable:
-		if s.tok.id != wordStatus {
+		if s.tok.id() != wordStatus {
 			s.block(ReasonShow)
 		}
 	case wordCharacter:
-		if s.tok.id != wordSet {
+		if s.tok.id() != wordSet {
 			s.block(ReasonShow)
 		}
 	case wordCreate:
-		switch s.tok.id {
+		switch s.tok.id() {
 		case wordTable, wordView, wordDatabase, wordSchema, wordProcedure, wordFunction, wordTrigger,
 			wordSequence, wordPackage:
 			s.next()
@@ -171,7 +171,7 @@ func (s *scanner) show() {
 		for s.tok.is('(') || s.tok.is('*') || s.tok.is(')') {
 			s.next()
 		}
-		if s.tok.id == wordWarnings || s.tok.id == wordErrors {
+		if s.tok.id() == wordWarnings || s.tok.id() == wordErrors {
 			s.last = true
 			s.effects |= EffectRowState
 		} else {
@@ -181,8 +181,8 @@ func (s *scanner) show() {
 		s.block(ReasonShow)
 	}
 	for !s.ended() {
-		if s.p1.id == wordFrom || s.p1.id == wordIn {
-			if systemSchemaWord(s.tok.id) || s.tok.kind != tokenWord && s.tok.named() && s.quotedSystemSchema(s.end) {
+		if s.p1.id() == wordFrom || s.p1.id() == wordIn {
+			if systemSchemaWord(s.tok.id()) || s.tok.kind() != tokenWord && s.tok.named() && s.quotedSystemSchema(s.end) {
 				s.block(ReasonSystemSchema)
 			}
 		}
@@ -195,7 +195,7 @@ func (s *scanner) explain() {
 	s.reads, s.calls = true, true
 	analyze := false
 	for {
-		switch s.tok.id {
+		switch s.tok.id() {
 		case wordExtended, wordPartitions:
 			s.next()
 			continue
@@ -220,17 +220,17 @@ func (s *scanner) explain() {
 		s.step()
 	}
 	switch {
-	case s.tok.id == wordSelect, s.tok.id == wordValues, s.tok.id == wordTable:
-	case s.tok.id == wordWith:
+	case s.tok.id() == wordSelect, s.tok.id() == wordValues, s.tok.id() == wordTable:
+	case s.tok.id() == wordWith:
 		s.next()
 		s.with()
-	case s.tok.flags&writeVerb != 0:
+	case s.tok.flags()&writeVerb != 0:
 		s.must(ReasonExplain)
 		if analyze {
 			s.effects |= EffectWrite
 		}
 		s.next()
-	case s.tok.id == wordFor, s.tok.id == wordInto, analyze, !of.named():
+	case s.tok.id() == wordFor, s.tok.id() == wordInto, analyze, !of.named():
 		s.must(ReasonExplain) // FOR CONNECTION, FOR SCHEMA, INTO @variable
 	default: // a table
 		s.next()

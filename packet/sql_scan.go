@@ -42,18 +42,18 @@ func (s *scanner) must(r RouteReason) {
 func (s *scanner) statement() Statement {
 	s.hinting = true
 	s.lexer.next()
-	if s.tok.kind == tokenEnd && !s.bad {
+	if s.tok.kind() == tokenEnd && !s.bad {
 		return Statement{Reason: ReasonEmpty, Hint: s.hint}
 	}
 	many := false
 	for code := 0; ; {
 		s.one(code)
-		if s.tok.kind == tokenEnd {
+		if s.tok.kind() == tokenEnd {
 			break
 		}
 		code = s.code
 		s.lexer.next() // behind the ';'
-		if s.tok.kind == tokenEnd {
+		if s.tok.kind() == tokenEnd {
 			break
 		}
 		many = true
@@ -93,13 +93,13 @@ func (s *scanner) statement() Statement {
 // one goes through one statement, up to a ';' or the end of the text. Before
 // its first token there were code comments of the kind that may be code.
 func (s *scanner) one(code int) {
-	s.p1, s.p2, s.p1end, s.depth = token{}, token{}, 0, 0
+	s.p1, s.p2, s.p1end, s.depth = 0, 0, 0, 0
 	s.reads, s.calls, s.columns, s.system = false, false, false, false
 	for s.tok.is('(') {
 		s.look()
 		s.next()
 	}
-	verb := s.tok.id
+	verb := s.tok.id()
 	certain := s.code == code && !s.inCode // no part of it may be a comment
 	s.next()
 	s.hinting = false
@@ -135,20 +135,20 @@ func (s *scanner) step() {
 }
 
 // ended says whether the statement ends here.
-func (s *scanner) ended() bool { return s.tok.kind == tokenEnd || s.tok.is(';') }
+func (s *scanner) ended() bool { return s.tok.kind() == tokenEnd || s.tok.is(';') }
 
 // rest looks at all tokens up to the end of the statement.
 func (s *scanner) rest() {
 	for {
-		switch s.tok.kind {
+		switch s.tok.kind() {
 		case tokenEnd:
 			return
 		case tokenWord:
-			if s.tok.id != wordNone {
+			if s.tok.id() != wordNone {
 				s.lookWord()
 			}
 		case tokenPunct:
-			switch s.tok.c {
+			switch s.tok.c() {
 			case ';':
 				return
 			case '(', ')', '.':
@@ -164,7 +164,7 @@ func (s *scanner) rest() {
 // restOfText looks at all tokens up to the end of the text: those of a body
 // made of several statements.
 func (s *scanner) restOfText() {
-	for s.tok.kind != tokenEnd {
+	for s.tok.kind() != tokenEnd {
 		s.look()
 		s.next()
 	}
@@ -181,13 +181,13 @@ func (s *scanner) parens() {
 
 // look takes from the present token what it means wherever it stands.
 func (s *scanner) look() {
-	switch s.tok.kind {
+	switch s.tok.kind() {
 	case tokenWord:
-		if s.tok.id != wordNone {
+		if s.tok.id() != wordNone {
 			s.lookWord()
 		}
 	case tokenPunct:
-		switch s.tok.c {
+		switch s.tok.c() {
 		case '(':
 			s.depth++
 			s.lookCall()
@@ -206,14 +206,14 @@ func (s *scanner) look() {
 }
 
 func (s *scanner) lookWord() {
-	switch s.tok.id {
+	switch s.tok.id() {
 	case wordInto:
 		s.must(ReasonInto)
 	case wordUpdate, wordShare:
 		switch {
-		case s.p1.id == wordFor:
+		case s.p1.id() == wordFor:
 			s.must(ReasonLockClause)
-		case s.tok.id == wordUpdate && !s.p1.is('.'):
+		case s.tok.id() == wordUpdate && !s.p1.is('.'):
 			s.must(ReasonCTEWrite)
 		}
 	case wordDelete:
@@ -228,7 +228,7 @@ func (s *scanner) lookWord() {
 		s.effects |= EffectCalcFoundRows
 		s.must(ReasonCalcFoundRows)
 	case wordValue:
-		if s.p1.id == wordNext || s.p1.id == wordPrevious {
+		if s.p1.id() == wordNext || s.p1.id() == wordPrevious {
 			s.effects |= EffectWrite
 			s.must(ReasonSequence)
 		}
@@ -259,23 +259,23 @@ func (s *scanner) lookWord() {
 // lookCall looks at what stands before a '('.
 func (s *scanner) lookCall() {
 	p := s.p1
-	if !p.named() || s.p2.kind == tokenVariable {
+	if !p.named() || s.p2.kind() == tokenVariable {
 		return
 	}
-	if p.kind == tokenWord && !s.p2.is('.') {
+	if p.kind() == tokenWord && !s.p2.is('.') {
 		ok := okMySQL
 		if s.lex&LexMariaDB != 0 {
 			ok = okMariaDB
 		}
 		switch {
-		case p.flags&ofSession != 0:
-			s.sessionFunction(p.id)
+		case p.flags()&ofSession != 0:
+			s.sessionFunction(p.id())
 			return
-		case p.flags&ok != 0 && (p.flags&okAdjacent == 0 || s.p1end == s.start):
+		case p.flags()&ok != 0 && (p.flags()&okAdjacent == 0 || s.p1end == s.start):
 			return
 		}
 	}
-	switch s.p2.id {
+	switch s.p2.id() {
 	case wordAs, wordWith, wordRecursive, wordProcedure: // a name with its columns, a type in CAST, ANALYSE
 		return
 	}
@@ -314,9 +314,9 @@ func (s *scanner) lookSchema() {
 	if s.p2.is('.') {
 		return
 	}
-	switch s.p1.kind {
+	switch s.p1.kind() {
 	case tokenWord:
-		if systemSchemaWord(s.p1.id) {
+		if systemSchemaWord(s.p1.id()) {
 			s.block(ReasonSystemSchema)
 		}
 	case tokenQuoted, tokenDouble:

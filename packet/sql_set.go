@@ -26,7 +26,7 @@ func scopeOf(id wordID) setScope {
 // setStatement reads what stands behind SET.
 func (s *scanner) setStatement() {
 	s.calls = true
-	first := s.tok.id
+	first := s.tok.id()
 	if first == wordTransaction {
 		s.effects |= EffectNextTransaction
 		s.must(ReasonTransaction)
@@ -65,12 +65,12 @@ func (s *scanner) opaque() { s.effects |= EffectSetOpaque }
 // setFor is MariaDB's SET STATEMENT name = value, ... FOR statement.
 func (s *scanner) setFor() {
 	for ; !s.ended(); s.step() {
-		if s.tok.id == wordFor && s.depth == 0 {
+		if s.tok.id() == wordFor && s.depth == 0 {
 			s.next()
 			for s.tok.is('(') {
 				s.step()
 			}
-			verb := s.tok.id
+			verb := s.tok.id()
 			s.calls = false
 			s.next()
 			if verb == wordSet {
@@ -90,7 +90,7 @@ func (s *scanner) setFor() {
 // setItem is one of the assignments of a SET.
 func (s *scanner) setItem(global *bool) {
 	scope, keyword := scopeNone, false
-	switch s.tok.kind {
+	switch s.tok.kind() {
 	case tokenVariable:
 		s.step()
 		for !s.ended() && !s.tok.is('=') && !s.tok.is(':') {
@@ -100,7 +100,7 @@ func (s *scanner) setItem(global *bool) {
 		return
 	case tokenSystem:
 		s.step()
-		if scope = scopeOf(s.tok.id); scope != scopeNone {
+		if scope = scopeOf(s.tok.id()); scope != scopeNone {
 			s.next()
 			if !s.tok.is('.') {
 				s.opaque()
@@ -109,23 +109,23 @@ func (s *scanner) setItem(global *bool) {
 			s.next()
 		}
 	case tokenWord:
-		switch s.tok.id {
+		switch s.tok.id() {
 		case wordNames, wordCharset:
-			s.setNames(s.tok.id)
+			s.setNames(s.tok.id())
 			return
 		case wordCharacter:
 			s.next()
-			if s.tok.id != wordSet {
+			if s.tok.id() != wordSet {
 				s.opaque()
 				return
 			}
 			s.setNames(wordCharacter)
 			return
 		}
-		if scope = scopeOf(s.tok.id); scope != scopeNone {
+		if scope = scopeOf(s.tok.id()); scope != scopeNone {
 			*global = scope == scopeGlobal
 			s.next()
-			if s.tok.id == wordTransaction {
+			if s.tok.id() == wordTransaction {
 				s.setTransaction(scope)
 				return
 			}
@@ -141,14 +141,14 @@ func (s *scanner) setItem(global *bool) {
 // there was no @@ before it.
 func (s *scanner) setVariable(scope setScope, keyword, global bool) {
 	start, end := s.start, s.end
-	if s.tok.kind == tokenQuoted {
+	if s.tok.kind() == tokenQuoted {
 		start, end = start+1, end-1
 	}
-	if !s.tok.named() || s.tok.kind == tokenDouble {
+	if !s.tok.named() || s.tok.kind() == tokenDouble {
 		s.opaque()
 		return
 	}
-	if s.tok.id == wordInsertID || s.tok.id == wordLastInsertID || s.tok.id == wordIdentity {
+	if s.tok.id() == wordInsertID || s.tok.id() == wordLastInsertID || s.tok.id() == wordIdentity {
 		s.effects |= EffectLastInsertID
 	}
 	s.next()
@@ -204,9 +204,9 @@ func (s *scanner) setTransaction(scope setScope) {
 
 func (s *scanner) characteristic() bool {
 	var key, value string
-	first := s.tok.id
+	first := s.tok.id()
 	s.next()
-	second := s.tok.id
+	second := s.tok.id()
 	s.next()
 	switch {
 	case first == wordRead && second == wordOnly:
@@ -215,10 +215,10 @@ func (s *scanner) characteristic() bool {
 		key, value = "transaction_read_only", "READ WRITE"
 	case first == wordIsolation && second == wordLevel:
 		key = "transaction_isolation"
-		level := s.tok.id
+		level := s.tok.id()
 		s.next()
 		if level == wordRead || level == wordRepeatable {
-			of := s.tok.id
+			of := s.tok.id()
 			s.next()
 			switch {
 			case level == wordRead && of == wordCommitted:
@@ -254,7 +254,7 @@ func (s *scanner) setNames(what wordID) {
 	s.next()
 	var name, collation string
 	ok := s.nameValue(&name)
-	if ok && what == wordNames && s.tok.id == wordCollate {
+	if ok && what == wordNames && s.tok.id() == wordCollate {
 		s.next()
 		ok = s.nameValue(&collation)
 	}
@@ -286,7 +286,7 @@ func (s *scanner) nameValue(text *string) bool {
 	if s.collect != nil {
 		v.text = &strings.Builder{}
 	}
-	if s.tok.kind == tokenNumber || !s.literal(&v) {
+	if s.tok.kind() == tokenNumber || !s.literal(&v) {
 		return false
 	}
 	if v.text != nil {
@@ -305,11 +305,11 @@ func (s *scanner) setRole() {
 	s.next()
 	for first := true; !s.ended(); first = false {
 		v := value{text: text}
-		if text != nil && (first || s.p1.kind == tokenWord) {
+		if text != nil && (first || s.p1.kind() == tokenWord) {
 			text.WriteByte(' ') // between words such as ALL EXCEPT
 		}
 		switch {
-		case s.tok.kind == tokenVariable:
+		case s.tok.kind() == tokenVariable:
 			if text != nil {
 				text.WriteByte('@')
 			}
@@ -319,13 +319,13 @@ func (s *scanner) setRole() {
 				text.WriteByte(',')
 			}
 			s.next()
-		case s.tok.kind == tokenQuoted:
+		case s.tok.kind() == tokenQuoted:
 			if !v.quote(s) {
 				s.opaque()
 				return
 			}
 			s.next()
-		case s.tok.kind == tokenNumber || !s.literal(&v):
+		case s.tok.kind() == tokenNumber || !s.literal(&v):
 			s.opaque()
 			return
 		}

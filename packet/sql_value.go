@@ -48,12 +48,12 @@ func (s *scanner) value(v *value) {
 // returns false if what it found does not give the same on another server.
 func (s *scanner) term(v *value) bool {
 	start := s.start
-	switch s.tok.kind {
+	switch s.tok.kind() {
 	case tokenString, tokenDouble, tokenNumber:
 		if v.tokens > 0 && !(v.tokens == 1 && s.p1.is('-')) {
 			v.single = false
 		}
-		v.off = v.tokens == 0 && s.tok.kind == tokenNumber && s.tok.c == '0' && s.end == s.start+1
+		v.off = v.tokens == 0 && s.tok.kind() == tokenNumber && s.tok.c() == '0' && s.end == s.start+1
 		return s.literal(v)
 	case tokenWord:
 		return s.wordTerm(v)
@@ -61,7 +61,7 @@ func (s *scanner) term(v *value) bool {
 		v.single, v.relative = false, true
 		s.step()
 		v.write("@@")
-		if scopeOf(s.tok.id) != scopeNone {
+		if scopeOf(s.tok.id()) != scopeNone {
 			v.write(string(s.sql[s.start:s.end]))
 			s.next()
 			if !s.tok.is('.') {
@@ -70,14 +70,14 @@ func (s *scanner) term(v *value) bool {
 			v.write(".")
 			s.next()
 		}
-		if s.tok.kind != tokenWord || !ascii(s.sql[s.start:s.end]) {
+		if s.tok.kind() != tokenWord || !ascii(s.sql[s.start:s.end]) {
 			return false
 		}
 		v.write(string(s.sql[s.start:s.end]))
 		s.step()
 		return true
 	case tokenPunct:
-		c := s.tok.c
+		c := s.tok.c()
 		s.step()
 		switch c {
 		case '-':
@@ -101,7 +101,7 @@ func (s *scanner) term(v *value) bool {
 // wordTerm is a word in an expression: alone, such as ON, or one of the
 // functions that drivers use to change sql_mode.
 func (s *scanner) wordTerm(v *value) bool {
-	id := s.tok.id
+	id := s.tok.id()
 	word := s.sql[s.start:s.end]
 	if !ascii(word) {
 		s.step()
@@ -127,7 +127,7 @@ func (s *scanner) wordTerm(v *value) bool {
 // literal is a string, a number or a word. Strings are written in ”, which
 // means the same under every sql_mode as long as there is no backslash.
 func (s *scanner) literal(v *value) bool {
-	switch s.tok.kind {
+	switch s.tok.kind() {
 	case tokenString, tokenDouble:
 		if !v.quote(s) {
 			s.step()

@@ -372,6 +372,7 @@ type sqlWord struct {
 }
 
 const (
+	foldBytes   = 0x2020202020202020
 	lookupBits  = 12
 	longestWord = 40
 )
@@ -422,14 +423,11 @@ func init() {
 
 // foldWord is the key of sql[start:end], which has at least one byte.
 func foldWord(sql []byte, start, end int) (a, b uint64) {
-	const fold = 0x2020202020202020
 	n := end - start
 	switch {
 	case n > 8:
-		a = binary.LittleEndian.Uint64(sql[start:]) | fold
-		b = binary.LittleEndian.Uint64(sql[end-8:]) | fold
-	case start+8 <= len(sql):
-		a = (binary.LittleEndian.Uint64(sql[start:]) | fold) & (^uint64(0) >> (64 - 8*n))
+		a = binary.LittleEndian.Uint64(sql[start:]) | foldBytes
+		b = binary.LittleEndian.Uint64(sql[end-8:]) | foldBytes
 	default:
 		for i := end - 1; i >= start; i-- {
 			a = a<<8 | uint64(sql[i]|0x20)
@@ -449,7 +447,12 @@ func findWord(sql []byte, start, end int) (wordID, wordFlags) {
 	if n > longestWord {
 		return wordNone, 0
 	}
-	a, b := foldWord(sql, start, end)
+	var a, b uint64
+	if n <= 8 && start+8 <= len(sql) { // most words: what foldWord does, in line
+		a = (binary.LittleEndian.Uint64(sql[start:]) | foldBytes) & (^uint64(0) >> (64 - 8*uint(n)))
+	} else {
+		a, b = foldWord(sql, start, end)
+	}
 	for h := hashWord(a, b, n); ; h = (h + 1) % (1 << lookupBits) {
 		i := wordLookup[h]
 		if i == 0 {

@@ -42,7 +42,7 @@ func (s *scanner) writeVerb(verb wordID) {
 	case wordHandler:
 		s.must(ReasonHandler)
 		for !s.ended() {
-			switch s.tok.id {
+			switch s.tok.id() {
 			case wordOpen:
 				s.effects |= EffectHandlerOpen
 			case wordClose:
@@ -86,7 +86,7 @@ func (s *scanner) writeVerb(verb wordID) {
 func (s *scanner) transaction(verb wordID) {
 	switch verb {
 	case wordBegin:
-		if s.tok.id == wordWork {
+		if s.tok.id() == wordWork {
 			s.next()
 		}
 		if !s.ended() { // BEGIN NOT ATOMIC ... END
@@ -97,7 +97,7 @@ func (s *scanner) transaction(verb wordID) {
 		}
 		s.effects |= EffectBegin
 	case wordStart:
-		if s.tok.id != wordTransaction { // START REPLICA
+		if s.tok.id() != wordTransaction { // START REPLICA
 			s.effects |= EffectWrite
 			s.must(ReasonMaintenance)
 			return
@@ -107,16 +107,16 @@ func (s *scanner) transaction(verb wordID) {
 		end := EffectEnd | EffectWrite
 		for !s.ended() {
 			switch {
-			case s.tok.id == wordTo: // SAVEPOINT
+			case s.tok.id() == wordTo: // SAVEPOINT
 				end = 0
-			case s.tok.id == wordChain && s.p1.id != wordNo:
+			case s.tok.id() == wordChain && s.p1.id() != wordNo:
 				s.effects |= EffectBegin
 			}
 			s.step()
 		}
 		s.effects |= end
 	case wordXA:
-		switch s.tok.id {
+		switch s.tok.id() {
 		case wordStart, wordBegin:
 			s.effects |= EffectXABegin
 		case wordCommit, wordRollback:
@@ -136,8 +136,8 @@ func (s *scanner) globalLock(verb wordID) {
 		s.effects |= EffectWrite
 	}
 	start := s.lexer // the words decide on the reason, which comes first
-	for l := start; l.tok.kind != tokenEnd && !l.tok.is(';'); l.next() {
-		switch l.tok.id {
+	for l := start; l.tok.kind() != tokenEnd && !l.tok.is(';'); l.next() {
+		switch l.tok.id() {
 		case wordLock, wordExport:
 			lock = true
 		case wordEnd, wordUnlock:
@@ -157,7 +157,7 @@ func (s *scanner) globalLock(verb wordID) {
 }
 
 func (s *scanner) ddl(verb wordID) {
-	if verb == wordDrop && s.tok.id == wordPrepare {
+	if verb == wordDrop && s.tok.id() == wordPrepare {
 		s.effects |= EffectDeallocate
 		s.must(ReasonPrepare)
 		return
@@ -166,14 +166,14 @@ func (s *scanner) ddl(verb wordID) {
 	s.must(ReasonDDL)
 	switch verb {
 	case wordDrop:
-		switch s.tok.id {
+		switch s.tok.id() {
 		case wordTemporary, wordTable, wordTables, wordSequence:
 			s.effects |= EffectDropTable
 		case wordDatabase, wordSchema:
 			s.effects |= EffectDropDatabase
 		}
 	case wordRename:
-		if s.tok.id == wordTable || s.tok.id == wordTables {
+		if s.tok.id() == wordTable || s.tok.id() == wordTables {
 			s.effects |= EffectRenameTable
 		}
 	case wordCreate:
@@ -187,7 +187,7 @@ func (s *scanner) ddl(verb wordID) {
 func (s *scanner) create() {
 	temporary := false
 	for !s.ended() {
-		switch s.tok.id {
+		switch s.tok.id() {
 		case wordTemporary:
 			temporary = true
 		case wordTable, wordSequence:
@@ -195,7 +195,7 @@ func (s *scanner) create() {
 				s.effects |= EffectTemporary
 			}
 			for !s.ended() {
-				if s.tok.id == wordSelect { // CREATE TABLE ... SELECT runs it
+				if s.tok.id() == wordSelect { // CREATE TABLE ... SELECT runs it
 					s.calls = true
 				}
 				s.step()
@@ -212,8 +212,8 @@ func (s *scanner) create() {
 }
 
 func (s *scanner) alter() {
-	for !s.ended() && s.tok.id != wordTable {
-		switch s.tok.id {
+	for !s.ended() && s.tok.id() != wordTable {
+		switch s.tok.id() {
 		case wordEvent, wordProcedure, wordFunction:
 			s.body()
 			return
@@ -221,8 +221,8 @@ func (s *scanner) alter() {
 		s.step()
 	}
 	for !s.ended() {
-		if s.p1.id == wordRename {
-			switch s.tok.id {
+		if s.p1.id() == wordRename {
+			switch s.tok.id() {
 			case wordColumn, wordIndex, wordKey:
 			default:
 				s.effects |= EffectRenameTable
@@ -236,12 +236,12 @@ func (s *scanner) alter() {
 // and where it ends, and a statement of the text begins, is not looked for.
 func (s *scanner) body() {
 	several := false
-	for s.tok.kind != tokenEnd {
+	for s.tok.kind() != tokenEnd {
 		semicolon := s.tok.is(';')
 		effects := s.effects
 		s.step()
 		s.effects = effects // it does not run now
-		several = several || semicolon && s.tok.kind != tokenEnd
+		several = several || semicolon && s.tok.kind() != tokenEnd
 	}
 	if several && s.lex&LexMultiStatements != 0 {
 		s.effects |= EffectUnknown
