@@ -6,11 +6,13 @@ package packet
 //	sql.go           Classify and what it says
 //	sql_names.go     the names of reasons and effects
 //	sql_lex.go       statements into tokens
-//	sql_words.go     the words that mean something: keywords, functions
+//	sql_comment.go   comments, and hints in them
+//	sql_words.go     the words that mean something
+//	sql_functions.go which of them may stand before a '('
 //	sql_scan.go      what any token does to the verdict
 //	sql_read.go      SELECT, SHOW, EXPLAIN and their like
 //	sql_write.go     everything else
-//	sql_set.go       SET, and SessionAssignments
+//	sql_set.go       SET; with sql_value.go and sql_variable.go: SessionAssignments
 //	sql_detail.go    UseDatabase, TemporaryTables, NamedLocks
 //	sql_charset.go   which character sets need which Lex
 //
