@@ -204,8 +204,12 @@ func simExpect(c *Conn, want []byte) error {
 // isTornERR tells whether b is the beginning of an ERR with this code, and ends
 // before the packet does: a wire that resets may cut this as well.
 func isTornERR(b []byte, code uint16) bool {
+	if len(b) <= packet.HeaderLen {
+		size := []byte{byte(len(packet.AppendERR(nil, code, "HY000", lostText))), 0, 0}
+		return len(b) > 0 && bytes.HasPrefix(size, b[:min(len(b), len(size))])
+	}
 	whole := []byte{0xff, byte(code), byte(code >> 8)}
-	return len(b) > packet.HeaderLen && len(b) < packet.HeaderLen+packet.Packet(b).PayloadLen() &&
+	return len(b) < packet.HeaderLen+packet.Packet(b).PayloadLen() &&
 		bytes.HasPrefix(whole, b[packet.HeaderLen:min(len(b), packet.HeaderLen+len(whole))])
 }
 
