@@ -16,7 +16,7 @@ import (
 // replicas to the classifier.
 func TestClassifierReadsAsMySQLDoes(t *testing.T) {
 	fragments := []string{
-		" ", "\n", "\t", "'", "''", `"`, `""`, "`", "``", `\`, `\'`, `\"`, "/*", "*/", "/*/", "/**/", "/*!", "/*!99999", "/*+",
+		" ", "\n", "\t", "'", "''", `"`, `""`, "`", `\`, `\'`, `\"`, "/*", "*/", "/*/", "/**/", "/*!", "/*!99999", "/*+",
 		"--", "-- ", "--\n", "#", "-", ",", "+", "(", ")", ".", "1", "1.", ".5", "1e5", "1e+5", "0x1", "1e", "x", "t.x", "N'", "_utf8mb4'", "x'41'",
 		"'a'", `"a"`, "`a`", " AS a", " FROM t", " FROM DUAL", ",1", ", 'a'", " INTO @x", " FOR UPDATE", " FOR SHARE", " LOCK IN SHARE MODE", "@x", "@@version",
 		"INTO @x", "FOR UPDATE", " UNION SELECT 1", " WHERE a=1", ";", "$", "{d '2020-01-01'}", "\x00",
@@ -56,6 +56,9 @@ func TestClassifierReadsAsMySQLDoes(t *testing.T) {
 					b.WriteString(fragments[rnd.IntN(len(fragments))])
 				}
 				q := b.String()
+				if strings.Contains(q, "``") {
+					continue // shown as a single one: where the name ends cannot be told from the digest
+				}
 				var text string
 				if digest.QueryRowContext(ctx, q).Scan(&text) != nil {
 					continue // not a statement
