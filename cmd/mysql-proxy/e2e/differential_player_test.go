@@ -124,10 +124,12 @@ func (p *player) connect() error {
 	p.rawConn, p.slots, p.sticky = c, map[int]uint32{}, map[int]bool{}
 	c.timeout = p.way.limit
 	admitted := false
-	ended := p.attempt(func() {
-		admitted = c.login(login{user: p.way.user.Name, password: p.way.user.Password, caps: p.way.caps.caps &^ capConnectWithDB,
-			ext: p.way.caps.ext, attrs: p.way.attrs})
-	})
+	l := login{user: p.way.user.Name, password: p.way.user.Password, caps: p.way.caps.caps &^ capConnectWithDB,
+		ext: p.way.caps.ext, attrs: p.way.attrs, shown: true}
+	if l.attrs != nil {
+		l.caps |= capConnectAttrs
+	}
+	ended := p.attempt(func() { admitted = c.login(l) })
 	if ended || !admitted {
 		c.nc.Close()
 		p.rawConn = nil

@@ -6,7 +6,9 @@ import (
 )
 
 // What a script finds when it begins, made in its own session: a session reads
-// what it has written, whatever another one's writes have reached.
+// what it has written, whatever another one's writes have reached. Only its
+// database is there before, at every replica: without it, no session with one
+// could be opened.
 
 // object is a table or a routine that is made for the scripts that name it.
 type object struct {
@@ -80,7 +82,7 @@ var readOnlySQL = []string{
 // names, and its end, which looks at the session and at the tables.
 func dressed(script []step) []step {
 	text := listing(script)
-	lines := []string{"CREATE DATABASE {db} CHARACTER SET utf8mb4", ":init {db}"}
+	lines := []string{":init {db}"}
 	for i, o := range objects {
 		if objectNames[i].MatchString(text) {
 			lines = append(lines, o.sql...)
@@ -124,5 +126,5 @@ var honestVariables = []string{
 	"error_count", "warning_count", // compared by SHOW WARNINGS; SHOW VARIABLES is a statement with warnings of its own
 	"statement_id", // MySQL's count of all statements of all sessions
 	// How the proxy hears of a session's writes.
-	"session_track_system_variables", "session_track_gtids",
+	"session_track_system_variables", "session_track_gtids", "session_track_state_change",
 }

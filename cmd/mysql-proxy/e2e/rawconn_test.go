@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -81,6 +82,7 @@ type login struct {
 	user, password, db string
 	caps, ext          uint32
 	attrs              map[string]string
+	shown              bool // the first answer is by the plugin that the greeting shows; else by mysql_native_password
 }
 
 // rawConn is a client that sends exactly the packets it is told to and writes
@@ -125,6 +127,10 @@ func (c *rawConn) login(l login) bool {
 		return false
 	}
 	serverCaps, serverExt := c.greeting(p)
+	plugin := pluginNative
+	if rest := p[bytes.IndexByte(p, 0)+1:]; l.shown && len(rest) > 44 {
+		plugin = strings.TrimRight(string(rest[44:]), "\x00")
+	}
 	c.caps = l.caps & serverCaps
 	if c.caps&capLongPassword == 0 {
 		c.ext = l.ext & serverExt
@@ -135,13 +141,16 @@ func (c *rawConn) login(l login) bool {
 	b = append(b, make([]byte, 19)...)
 	b = binary.LittleEndian.AppendUint32(b, l.ext)
 	b = append(append(b, l.user...), 0)
-	auth := nativeResponse(l.password, c.challenge)
+	auth, ok := firstAnswer(plugin, l.password, c.challenge)
+	if !ok {
+		c.end("plugin %q in the greeting", plugin)
+	}
 	b = append(append(b, byte(len(auth))), auth...)
 	if l.caps&capConnectWithDB != 0 {
 		b = append(append(b, l.db...), 0)
 	}
 	if l.caps&capPluginAuth != 0 {
-		b = append(append(b, "mysql_native_password"...), 0)
+		b = append(append(b, plugin...), 0)
 	}
 	if l.caps&capConnectAttrs != 0 {
 		var attrs []byte
@@ -152,7 +161,7 @@ func (c *rawConn) login(l login) bool {
 		b = append(append(b, byte(len(attrs))), attrs...)
 	}
 	c.write(c.frame(nil, b))
-	return c.authDialogue(pluginNative, l.password)
+	return c.authDialogue(plugin, l.password)
 }
 
 // greeting takes thread id, challenge and capabilities out of the greeting and

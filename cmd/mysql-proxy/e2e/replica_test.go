@@ -130,7 +130,7 @@ func inSync(t *testing.T, primary, replica *sql.DB) {
 	}
 	var reached int
 	if err := replica.QueryRow("SELECT MASTER_GTID_WAIT(?, 60)", at).Scan(&reached); err != nil || reached != 0 {
-		t.Fatalf("the replica did not reach %s: %d, %v; it says: %s", at, reached, err, slaveStatus(t, replica))
+		t.Fatalf("the replica did not reach %s: %d, %v; it says: %s", at, reached, err, slaveStatus(replica))
 	}
 	want, got := checksum(t, primary), checksum(t, replica)
 	if want != got || want == "" {
@@ -210,9 +210,8 @@ func status(t *testing.T, db *sql.DB, name string) (value string) {
 }
 
 // slaveStatus is what a replica says of itself, for a failure's message.
-func slaveStatus(t *testing.T, db *sql.DB) string {
-	t.Helper()
-	rows, err := db.Query("SHOW SLAVE STATUS")
+func slaveStatus(db *sql.DB) string {
+	rows, err := db.Query("SHOW REPLICA STATUS")
 	if err != nil {
 		return err.Error()
 	}
