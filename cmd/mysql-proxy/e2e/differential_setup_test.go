@@ -82,7 +82,7 @@ var readOnlySQL = []string{
 // names, and its end, which looks at the session and at the tables.
 func dressed(script []step) []step {
 	text := listing(script)
-	lines := []string{":init {db}"}
+	lines := []string{"SELECT * FROM {ro}.t1 ORDER BY id", "SELECT COUNT(*) FROM {ro}.t1", ":init {db}"}
 	for i, o := range objects {
 		if objectNames[i].MatchString(text) {
 			lines = append(lines, o.sql...)

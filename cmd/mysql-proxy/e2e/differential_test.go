@@ -127,16 +127,18 @@ func differential(t *testing.T, m mode) {
 	a.playSeeds(t, seedsToPlay(t))
 }
 
-// playSeeds plays the scripts of seeds, some at a time, up to the first difference.
+// playSeeds plays the scripts of seeds, some at a time, up to the first
+// difference, or as many as E2E_DIFFERENCES says.
 func (a *arena) playSeeds(t *testing.T, seeds <-chan uint64) {
 	t.Helper()
+	wanted, err := strconv.Atoi(os.Getenv("E2E_DIFFERENCES"))
+	if err != nil {
+		wanted = 1
+	}
 	start := time.Now()
 	var statements atomic.Int64
-	var first struct {
-		sync.Mutex
-		seed uint64
-		d    *difference
-	}
+	var mu sync.Mutex
+	found := map[uint64]*difference{}
 	var wg sync.WaitGroup
 	for range playersAtATime {
 		wg.Go(func() {
@@ -144,17 +146,13 @@ func (a *arena) playSeeds(t *testing.T, seeds <-chan uint64) {
 				v, script := scriptOf(seed)
 				d := a.play(v, script)
 				statements.Add(int64(len(script)))
+				mu.Lock()
 				if d != nil {
-					first.Lock()
-					if first.d == nil {
-						first.seed, first.d = seed, d
-					}
-					first.Unlock()
+					found[seed] = d
 				}
-				first.Lock()
-				found := first.d != nil
-				first.Unlock()
-				if found {
+				enough := len(found) >= wanted
+				mu.Unlock()
+				if enough {
 					return
 				}
 			}
@@ -163,8 +161,8 @@ func (a *arena) playSeeds(t *testing.T, seeds <-chan uint64) {
 	wg.Wait()
 	spent := time.Since(start)
 	t.Logf("%d statements of scripts, each on both ways, in %v: %.0f a second", statements.Load(), spent.Round(time.Millisecond), float64(statements.Load())/spent.Seconds())
-	if first.d != nil {
-		t.Error(a.report(t, first.seed, first.d))
+	for seed, d := range found {
+		t.Error(a.report(t, seed, d))
 	}
 }
 
@@ -182,7 +180,7 @@ func seedsToPlay(t *testing.T) <-chan uint64 {
 		return seeds
 	}
 	fresh := rand.Uint64N(1e9)
-	t.Logf("besides the fixed seeds, from %d on", fresh)
+	t.Logf("the fixed seeds, then from %d on", fresh)
 	stop := make(chan struct{})
 	t.Cleanup(func() { close(stop) })
 	go func() {

@@ -11,6 +11,7 @@
 //	E2E_FLAVOUR=NAME  all tests with servers of this flavour only
 //	E2E_SEED=N        the differential test plays the script of this seed only
 //	E2E_PLAY=1m       the differential test plays new seeds for so long in each mode
+//	E2E_DIFFERENCES=N the differential test goes on up to so many differences
 //	E2E_SCRIPT=FILE   the differential test plays the script in this file only
 package e2e
 
