@@ -25,6 +25,11 @@ type arena struct {
 	// offer: a client asks for none of them directly either.
 	withholds uint32
 
+	// tracks tells that the proxy has the server track more of a session than its
+	// client has. What the end of a result cannot tell, without
+	// capDeprecateEOF, comes with an OK later, which one depends on what is tracked.
+	tracks bool
+
 	wg    sync.WaitGroup
 	fresh chan string   // names; the databases of both ways are at every server
 	drop  chan string   // databases that nobody needs any more
@@ -45,6 +50,9 @@ type difference struct {
 func (a *arena) play(v variant, script []step) *difference {
 	script = dressed(script)
 	v.ext &^= a.withholds
+	if a.tracks && v.caps&capDeprecateEOF == 0 {
+		v.caps &^= capSessionTrack
+	}
 	name, ok := <-a.fresh
 	if !ok {
 		return &difference{err: fmt.Errorf("no databases: %w", a.fault)}
