@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,8 +106,9 @@ func same(d, p *reply, name string) bool {
 var statementID = regexp.MustCompile(`.(The statement|Unknown prepared statement handler) \(\d+\)`)
 
 // lenient is a reply without what two honest runs may differ in beside names:
-// statement ids in the texts of warnings, and the flags of a column definition,
-// which tell of keys and NULLs as the plan at hand has them.
+// statement ids in the texts of warnings, the flags of a column definition,
+// which tell of keys and NULLs as the plan at hand has them, and the order in
+// which a SET NAMES tells of its variables, which follows the server's own table.
 func lenient(blob []byte) (out []byte) {
 	const definition, tail = "\x03def", 5 // from the flags to the end
 	for b := blob; len(b) >= 4; {
@@ -114,6 +116,10 @@ func lenient(blob []byte) (out []byte) {
 		switch {
 		case bytes.HasPrefix(b[4:n], []byte(definition)) && n > 4+20:
 			out = append(append(out, b[:n-tail]...), b[n-tail+2:n]...)
+		case n > 4+7 && b[4] == 0x00 && bytes.Contains(b[:n], []byte("\x14character_set_client")):
+			told := bytes.Clone(b[4+7 : n])
+			slices.Sort(told)
+			out = append(append(out, b[:4+7]...), told...)
 		case statementID.Match(b[:n]):
 			out = append(out, statementID.ReplaceAll(b[3:n], []byte("$1 (id)"))...)
 		default:
