@@ -227,7 +227,7 @@ ALTER TABLE t1 [[ADD COLUMN e INT DEFAULT 3|DROP COLUMN e|MODIFY b VARCHAR(60)|A
 $R
 
 3
-:prepare $p SELECT [[@a|LAST_INSERT_ID()|FOUND_ROWS()|@@warning_count|@a := ?|?|GET_LOCK('{db}.1', 0)|CONNECTION_ID() = {tid}|DATABASE()|@@sql_mode|1 / 3|@@server_id|NULL FOR UPDATE]]
+:prepare $p SELECT [[@a|LAST_INSERT_ID()|FOUND_ROWS()|@@warning_count|@a := ?|?|GET_LOCK('{db}.1', 0) AS l|CONNECTION_ID() = {tid} AS same|DATABASE()|@@sql_mode|1 / 3|@@server_id|NULL FOR UPDATE]]
 [[SET @a = $n|$W|$R|SET $V|SELECT 1 / 0]]
 :execute $p
 :execute $p i$n
@@ -322,7 +322,7 @@ $R
 
 const commandGrammar = `
 
-3
+6
 SET @a = $n, div_precision_increment = 7
 ? CREATE TEMPORARY TABLE tmp (a INT)
 ? BEGIN

@@ -21,6 +21,8 @@ type arena struct {
 	proxied string // the proxy's
 	attrs   map[string]string
 	limit   time.Duration // for one response
+	pause   time.Duration // of the session through the proxy
+	players int           // at a time
 
 	// withholds are the server's extended capabilities that the proxy does not
 	// offer: a client asks for none of them directly either.
@@ -31,12 +33,14 @@ type arena struct {
 	// capDeprecateEOF, comes with an OK later, which one depends on what is tracked.
 	tracks bool
 
-	wg    sync.WaitGroup
-	fresh chan string   // names; the databases of both ways are at every server
-	drop  chan string   // databases that nobody needs any more
-	over  chan struct{} // closed when no fresh ones are needed any more
-	fault error         // why there are no fresh ones
+	admin    *sql.DB // at the primary, takes several statements at once
+	replicas []*sql.DB
+	wg       sync.WaitGroup
+	drop     chan string // databases that nobody needs any more
 }
+
+// databases counts those that were made.
+var databases atomic.Int64
 
 // difference is what a script showed to be different on the two ways.
 type difference struct {
@@ -49,14 +53,14 @@ type difference struct {
 // play plays a script on both ways at once, each in databases of its own, and
 // compares. It is nil if all is equal.
 func (a *arena) play(v variant, script []step) *difference {
+	name := fmt.Sprintf("diff%05x", databases.Add(1))
+	if err := a.prepare(setup(script), name+"d", name+"p"); err != nil {
+		return &difference{err: err}
+	}
 	script = dressed(script)
 	v.ext &^= a.withholds
 	if a.tracks && v.caps&capDeprecateEOF == 0 {
 		v.caps &^= capSessionTrack
-	}
-	name, ok := <-a.fresh
-	if !ok {
-		return &difference{err: fmt.Errorf("no databases: %w", a.fault)}
 	}
 	other := a.bed.Users.Native
 	if a.bed.mysql() {
@@ -64,7 +68,7 @@ func (a *arena) play(v variant, script []step) *difference {
 	}
 	one := way{addr: a.direct, db: name + "d", user: a.bed.Users.App, other: other, caps: v, attrs: a.attrs, limit: a.limit, stickyCursors: a.bed.mysql()}
 	two := one
-	two.addr, two.db = a.proxied, name+"p"
+	two.addr, two.db, two.pause = a.proxied, name+"p", a.pause
 	var direct, proxied []reply
 	var directErr, proxiedErr error
 	var wg sync.WaitGroup
@@ -240,78 +244,64 @@ func alone(script []step, differs func([]step) bool) []step {
 }
 
 // newArena is an arena whose proxy listens at an address.
-func newArena(b *testbed, proxied string) *arena {
-	return &arena{bed: b, direct: b.Primary.Addr, proxied: proxied, limit: 5 * time.Second,
-		fresh: make(chan string), drop: make(chan string, 10000), over: make(chan struct{})}
-}
-
-// start begins to make databases, and to drop those that nobody needs any more.
-func (a *arena) start(t *testing.T, admin *sql.DB) {
+func newArena(t *testing.T, b *testbed, proxied string) *arena {
 	t.Helper()
-	var replicas []*sql.DB
-	for _, r := range a.bed.Replicas {
-		replicas = append(replicas, openDB(t, r.Addr, a.bed.Users.App, "", ""))
+	a := &arena{bed: b, direct: b.Primary.Addr, proxied: proxied, limit: 5 * time.Second, players: 3,
+		admin: openDB(t, b.Primary.Addr, b.Users.App, "", "multiStatements=true"), drop: make(chan string, 10000)}
+	for _, r := range b.Replicas {
+		a.replicas = append(a.replicas, openDB(t, r.Addr, b.Users.App, "", ""))
 	}
-	a.wg.Go(func() { a.make(admin, replicas) })
 	for range 2 {
-		a.wg.Go(func() {
-			for name := range a.drop {
-				// What is not there any more is no failure.
-				_, _ = admin.Exec("XA ROLLBACK '" + name + "1'")
-				for _, suffix := range []string{"", "x", "y"} {
-					for range 3 { // it waits for a session that has not quite ended, for a limited time
-						if _, err := admin.Exec("DROP DATABASE IF EXISTS " + name + suffix); err == nil {
-							break
-						}
-					}
-				}
-			}
-		})
+		a.wg.Go(a.dropAll)
 	}
+	return a
 }
 
-// databases counts those that were made.
-var databases atomic.Int64
-
-// make makes databases, many at a time, for they have to reach the replicas.
-func (a *arena) make(admin *sql.DB, replicas []*sql.DB) {
-	defer close(a.fresh)
-	const atATime = 32
-	for {
-		var names []string
-		for range atATime {
-			name := fmt.Sprintf("diff%05x", databases.Add(1))
-			names = append(names, name)
-			for _, way := range []string{"d", "p"} {
-				if _, a.fault = admin.Exec("CREATE DATABASE " + name + way + " CHARACTER SET utf8mb4"); a.fault != nil {
-					return
-				}
-			}
-		}
-		for _, r := range replicas {
-			for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-				if _, a.fault = r.Exec("SHOW TABLES FROM " + names[atATime-1] + "p"); a.fault == nil {
-					break
-				}
-				if time.Now().After(end) {
-					a.fault = fmt.Errorf("%w; the replica says: %s", a.fault, slaveStatus(r))
-					return
-				}
-			}
-		}
-		for _, name := range names {
-			select {
-			case a.fresh <- name:
-			case <-a.over:
-				return
-			}
-		}
-	}
-}
-
-// stop ends what start began.
+// stop ends an arena.
 func (a *arena) stop() {
-	close(a.over)
 	close(a.drop)
 	a.wg.Wait()
+}
+
+// prepare has statements make databases, and waits for the replicas to have them.
+func (a *arena) prepare(statements []string, names ...string) error {
+	for _, name := range names {
+		text := strings.ReplaceAll(strings.Join(statements, "; "), "{db}", name)
+		if _, err := a.admin.Exec(text); err != nil {
+			return fmt.Errorf("%s: %w", text, err)
+		}
+	}
+	if len(a.replicas) == 0 {
+		return nil
+	}
+	position, wait := "SELECT @@GLOBAL.gtid_binlog_pos", "SELECT MASTER_GTID_WAIT(?, 30)"
+	if a.bed.mysql() {
+		position, wait = "SELECT @@GLOBAL.gtid_executed", "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 30)"
+	}
+	var at string
+	if err := a.admin.QueryRow(position).Scan(&at); err != nil {
+		return err
+	}
+	for _, r := range a.replicas {
+		var late int
+		if err := r.QueryRow(wait, at).Scan(&late); err != nil || late != 0 {
+			return fmt.Errorf("a replica does not come to %s: %d, %w; it says: %s", at, late, orNothing(err), slaveStatus(r))
+		}
+	}
+	return nil
+}
+
+// dropAll drops databases that nobody needs any more.
+func (a *arena) dropAll() {
+	for name := range a.drop {
+		// What is not there any more is no failure.
+		_, _ = a.admin.Exec("XA ROLLBACK '" + name + "1'")
+		for _, suffix := range []string{"", "x", "y"} {
+			for range 3 { // it waits for a session that has not quite ended, for a limited time
+				if _, err := a.admin.Exec("DROP DATABASE IF EXISTS " + name + suffix); err == nil {
+					break
+				}
+			}
+		}
+	}
 }

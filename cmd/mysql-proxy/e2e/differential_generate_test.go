@@ -100,8 +100,11 @@ func (g *generator) script(n int) (script []step) {
 		}
 		s.ahead = s.ahead || g.rng.IntN(25) == 0
 		script = append(script, s)
+		if g.rng.IntN(12) == 0 {
+			script = append(script, step{verb: "pause"})
+		}
 	}
-	return script
+	return script[:n]
 }
 
 // episode is the lines of an episode, expanded.

@@ -239,7 +239,7 @@ $R
 $R;
 
 3
-:init [[{db}|{db}|{db}|{ro}|missing]]
+:init [[{db}|{db}|{db}|{db}x|missing]]
 
 6
 [[SELECT missing|SELECT * FROM missing|SELEC 1|SELECT FROM|SELECT 1 FROM t1 WHERE|DROP TABLE missing|SELECT nofunction(1)|INSERT INTO t1 (id) VALUES (1)|SELECT 'open|]]

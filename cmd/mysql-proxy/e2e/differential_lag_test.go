@@ -26,9 +26,9 @@ func lag(t *testing.T, r server) (end func()) {
 		defer close(gone)
 		defer root.Close()
 		for on := true; fault == nil; on = !on {
-			statement, pause := start, 150*time.Millisecond
+			statement, pause := start, 100*time.Millisecond
 			if on {
-				statement, pause = stop, 250*time.Millisecond
+				statement, pause = stop, 150*time.Millisecond
 			}
 			_, fault = root.Exec(statement)
 			select {

@@ -64,6 +64,7 @@ type way struct {
 	other user // who :user other becomes
 	attrs map[string]string
 	limit time.Duration // for one response
+	pause time.Duration // how long :pause lasts
 
 	// stickyCursors has a statement that was once executed with a cursor executed
 	// with one always: MySQL answers the next execution without one by
@@ -100,7 +101,12 @@ func play(w way, script []step) (replies []reply, err error) {
 				return replies, err
 			}
 		}
-		replies = p.run(script[:n], replies)
+		if script[0].verb == "pause" {
+			time.Sleep(w.pause)
+			replies = append(replies, reply{})
+		} else {
+			replies = p.run(script[:n], replies)
+		}
 		script = script[n:]
 	}
 	return replies, nil
@@ -110,7 +116,7 @@ func play(w way, script []step) (replies []reply, err error) {
 // has to answer in its middle, or the connection may end by it, and what has
 // been sent behind is then lost or not, by chance.
 func (s *step) single() bool {
-	return s.verb == "load" || s.verb == "user" || strings.Contains(s.text, "LOAD") || strings.Contains(s.text, "KILL") || strings.Contains(s.text, "RELEASE")
+	return s.verb == "load" || s.verb == "user" || s.verb == "pause" || strings.Contains(s.text, "LOAD") || strings.Contains(s.text, "KILL") || strings.Contains(s.text, "RELEASE")
 }
 
 // connect logs in. What comes during the login is not compared: a proxy may

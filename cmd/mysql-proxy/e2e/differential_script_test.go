@@ -27,6 +27,7 @@ import (
 //	:option N                     COM_SET_OPTION
 //	:user NAME                    COM_CHANGE_USER: app, other, or wrong (a wrong password)
 //	:ping, :reset, :raw N "bytes" COM_PING, COM_RESET_CONNECTION, any command with one packet as its response
+//	:pause                        nothing for a while, in which replicas may catch up
 //
 // A PARAM is i5 (INT), L5 (BIGINT), y5 (TINYINT), d1.5 (DOUBLE), s"text", b"bytes"
 // (BLOB), n (NULL) or l (long data). "+ " before all sends the command together
@@ -112,7 +113,7 @@ func parseStep(line string) (s step, err error) {
 	case "raw":
 		number()
 		s.data = quoted()
-	case "ping", "reset":
+	case "ping", "reset", "pause":
 	default:
 		err = fmt.Errorf("%s: no such command", line)
 	}

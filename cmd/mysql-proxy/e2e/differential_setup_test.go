@@ -5,10 +5,7 @@ import (
 	"strings"
 )
 
-// What a script finds when it begins, made in its own session: a session reads
-// what it has written, whatever another one's writes have reached. Only its
-// database is there before, at every replica: without it, no session with one
-// could be opened.
+// What a script finds when it begins, at every server.
 
 // object is a table or a routine that is made for the scripts that name it.
 type object struct {
@@ -78,16 +75,23 @@ var readOnlySQL = []string{
 	"INSERT INTO " + readOnlyDB + ".t1 VALUES (1, 10, 'read'), (2, 20, 'only'), (3, NULL, NULL)",
 }
 
-// dressed is a script with its beginning, which makes the objects that it
-// names, and its end, which looks at the session and at the tables.
-func dressed(script []step) []step {
+// setup is what makes a script's database, with the objects that it names.
+func setup(script []step) (statements []string) {
 	text := listing(script)
-	lines := []string{"SELECT * FROM {ro}.t1 ORDER BY id", "SELECT COUNT(*) FROM {ro}.t1", ":init {db}"}
+	statements = []string{"CREATE DATABASE {db} CHARACTER SET utf8mb4", "USE {db}"}
 	for i, o := range objects {
 		if objectNames[i].MatchString(text) {
-			lines = append(lines, o.sql...)
+			statements = append(statements, o.sql...)
 		}
 	}
+	return statements
+}
+
+// dressed is a script with its beginning, and with its end, which looks at the
+// session and at the tables.
+func dressed(script []step) []step {
+	text := listing(script)
+	lines := []string{"SELECT * FROM {ro}.t1 ORDER BY id", ":init {db}"}
 	all := append(queries(lines), script...)
 	lines = []string{
 		"SHOW WARNINGS", "SELECT @a, @b, @kept", "SELECT LAST_INSERT_ID()", "SELECT DATABASE()", "SELECT CONNECTION_ID() = {tid} AS same",

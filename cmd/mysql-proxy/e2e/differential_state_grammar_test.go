@@ -166,7 +166,7 @@ SET NAMES utf8mb4
 SELECT LAST_INSERT_ID()
 
 5
-[[USE|use]]$w [[{db}x|~{db}x~|{ro}]]
+[[USE|use]]$w [[{db}x|~{db}x~]]
 [[SELECT * FROM t1 ORDER BY id|SHOW TABLES|SELECT DATABASE()|INSERT INTO t1 (a) VALUES ($n)]]
 SELECT COUNT(*) FROM t1
 ? $R

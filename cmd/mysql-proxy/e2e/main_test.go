@@ -9,6 +9,7 @@
 //	E2E_TRACE=1       show every conversation of the corpus
 //	E2E_LONG=1        longer replication run, 100,000 broken connects
 //	E2E_FLAVOUR=NAME  all tests with servers of this flavour only
+//	E2E_MODE=NAME     the differential test plays in this mode of the proxy only
 //	E2E_SEED=N        the differential test plays the script of this seed only
 //	E2E_PLAY=1m       the differential test plays new seeds for so long in each mode
 //	E2E_DIFFERENCES=N the differential test goes on up to so many differences
