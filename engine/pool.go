@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 
 	"mysqlproxy/engine/hook"
@@ -25,8 +26,9 @@ type login struct {
 // user, first in first out. The loop's goroutine changes it; the lock is for
 // scripts of other loops that count.
 type pool struct {
-	mu   sync.Mutex
-	idle map[string][]*server
+	mu       sync.Mutex
+	idle     map[string][]*server
+	reserved int // how many of them are only for their owners
 
 	logs    logs         // whether the backend's writes have GTIDs; the loop's
 	applied packet.GTIDs // what the backend is known to have of sessions' writes; the loop's
@@ -49,13 +51,23 @@ func (p *pool) put(s *server) {
 		p.idle = map[string][]*server{}
 	}
 	p.idle[s.who.user] = append(p.idle[s.who.user], s)
+	if s.reserved {
+		p.reserved++
+	}
 }
 
 // take removes a session that x may have: the one that it had itself last, for
-// it is as x left it, else the longest idle one; nil if there is none.
-func (p *pool) take(x *scripted) *server {
+// it is as x left it, else the longest idle one; nil if there is none. own is
+// x.own of the pool's backend.
+func (p *pool) take(x *scripted, own *server) *server {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if own != nil && !x.reserves {
+		if i := slices.Index(p.idle[x.who.user], own); i >= 0 {
+			p.cut(x.who.user, i)
+			return own
+		}
+	}
 	best := -1
 	for i, s := range p.idle[x.who.user] {
 		if s.conn.Open() && s.suits(x) && (best < 0 || s.owner == x.id) {
@@ -77,7 +89,7 @@ func (p *pool) takeAny(min int) *server {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for user, list := range p.idle {
-		if free(list) <= min {
+		if p.free(list) <= min {
 			continue
 		}
 		for i, s := range list {
@@ -90,8 +102,11 @@ func (p *pool) takeAny(min int) *server {
 	return nil
 }
 
-// free is how many of list are not reserved.
-func free(list []*server) (n int) {
+// free is how many of list, which is one user's, are not reserved.
+func (p *pool) free(list []*server) (n int) {
+	if p.reserved == 0 {
+		return len(list)
+	}
 	for _, s := range list {
 		if !s.reserved {
 			n++
@@ -120,7 +135,7 @@ func (p *pool) left(id uint64) (list []*server) {
 func (p *pool) idleOf(user string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return free(p.idle[user])
+	return p.free(p.idle[user])
 }
 
 // oldest removes the longest idle session of user that is not reserved.
@@ -150,6 +165,9 @@ func (p *pool) drop(s *server) {
 
 func (p *pool) cut(user string, i int) {
 	list := p.idle[user]
+	if list[i].reserved {
+		p.reserved--
+	}
 	copy(list[i:], list[i+1:])
 	list[len(list)-1] = nil
 	if p.idle[user] = list[:len(list)-1]; len(list) == 1 {
@@ -172,14 +190,44 @@ func (p *pool) count(user string, min int, x *scripted) int {
 		return n
 	}
 	if user != "" {
-		return free(p.idle[user])
+		return p.free(p.idle[user])
 	}
 	for _, list := range p.idle {
-		if n := free(list); n > min {
+		if n := p.free(list); n > min {
 			return n
 		}
 	}
 	return 0
+}
+
+// lends tells whether there is an idle session of x's user that x may have. own is
+// x.own of the pool's backend.
+func (p *pool) lends(x *scripted, own *server) bool {
+	if own != nil {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.idle[x.who.user] {
+		if s.suits(x) {
+			return true
+		}
+	}
+	return false
+}
+
+// own is the session with b that x has given back last, if it is idle still and
+// nobody else has had it meanwhile; else nil.
+func (x *scripted) own(b *Backend) *server {
+	if b.index >= len(x.given) {
+		return nil
+	}
+	s := x.given[b.index]
+	if s == nil || s.state == serverIdle && s.owner == x.id && s.who.user == x.who.user && s.conn.Open() && !s.bares(x.c) {
+		return s
+	}
+	x.given[b.index] = nil
+	return nil
 }
 
 // fits tells whether a client with caps in force can be lent s: its packets and
@@ -241,6 +289,10 @@ func (s *server) park() {
 			p.oldest(s.who.user).retire()
 		}
 	}
+	if x.given == nil {
+		x.given = make([]*server, len(l.pools))
+	}
+	x.given[s.backend.index] = s
 	s.enter(serverIdle)
 	p.put(s)
 	if !s.reserved && !s.backend.ReadOnly && len(l.waiting) > 0 {
@@ -322,6 +374,17 @@ func (s scriptBackend) Idle(loop int, user string) int {
 		n += l.pool(s.b).count(user, s.MinIdle(), nil)
 	}
 	return n
+}
+
+// Lends is Idle above 0, which is found sooner.
+func (s scriptBackend) Lends(loop int, user string) bool {
+	if loop >= 0 && loop < len(s.e.loops) && user != "" {
+		l := s.e.loops[loop]
+		if x := l.asking; x != nil && x.vouched && user == x.who.user {
+			return l.pool(s.b).lends(x, x.own(s.b))
+		}
+	}
+	return s.Idle(loop, user) > 0
 }
 
 func hookAddr(a reactor.Addr) hook.Addr { return hook.Addr{IP: a.IP, Path: a.Path} }

@@ -44,6 +44,7 @@ type scripted struct {
 	chosen int           // what backend_ndx reads
 	who    login         // of the login packet
 	raw    []byte        // the login packet, then a command that is being collected
+	given  []*server     // what it gave back last, by index of the backend; see own
 
 	kind     loginKind
 	vouched  bool // a server has let this client in as who
@@ -147,7 +148,7 @@ func (x *scripted) idle(n int) *server {
 	case c.state == clientGreeting:
 		return c.loop.pool(b).takeAny(int(b.minIdle.Load()))
 	case x.vouched:
-		return c.loop.pool(b).take(x)
+		return c.loop.pool(b).take(x, x.own(b))
 	}
 	return nil
 }

@@ -372,8 +372,13 @@ func TestSimulationWithScript(t *testing.T) {
 					l.Post(func() {
 						n := 0
 						for i := range l.pools {
+							n += l.pools[i].reserved
 							for _, idle := range l.pools[i].idle {
-								n += len(idle) - free(idle)
+								for _, s := range idle {
+									if s.reserved {
+										n++
+									}
+								}
 							}
 						}
 						left <- n + len(l.waiting)

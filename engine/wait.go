@@ -34,7 +34,7 @@ func (x *scripted) lacks() bool {
 		if b.ReadOnly || b.State() == BackendDown {
 			continue
 		}
-		if c.loop.pool(b).count(x.who.user, 0, x) > 0 {
+		if c.loop.pool(b).lends(x, x.own(b)) {
 			return false
 		}
 		hope = hope || b.clients.Load() > 0

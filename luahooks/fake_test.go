@@ -84,6 +84,8 @@ func (b *server) Idle(loop int, user string) int {
 	return b.idle[user]
 }
 
+func (b *server) Lends(loop int, user string) bool { return b.Idle(loop, user) > 0 }
+
 // journal keeps what is logged, a line each: LEVEL text.
 type journal struct {
 	mu    sync.Mutex

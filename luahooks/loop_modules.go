@@ -105,7 +105,7 @@ func (v *vm) idleReadOnly(args []lua.LValue) (lua.LValue, bool) {
 	}
 	found, fewest := 0, 0
 	for i, b := range v.backendList() {
-		if !b.ReadOnly() || b.State() == stateDown || b.Idle(v.current.session.Loop(), user) == 0 {
+		if !b.ReadOnly() || b.State() == stateDown || !b.Lends(v.current.session.Loop(), user) {
 			continue
 		}
 		if clients := b.Clients(); found == 0 || clients < fewest {
@@ -122,7 +122,7 @@ func (v *vm) idleReadWrite(args []lua.LValue) (lua.LValue, bool) {
 		return nil, false
 	}
 	for i, b := range v.backendList() {
-		if !b.ReadOnly() && b.State() != stateDown && b.Idle(v.current.session.Loop(), user) > 0 {
+		if !b.ReadOnly() && b.State() != stateDown && b.Lends(v.current.session.Loop(), user) {
 			return intValue(i + 1), true
 		}
 	}

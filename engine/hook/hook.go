@@ -161,6 +161,8 @@ type Backend interface {
 	// for user. Without a user name, which is so before the login, it is that
 	// of any one user with more than MinIdle of them, else 0.
 	Idle(loop int, user string) int
+	// Lends tells whether Idle is above 0.
+	Lends(loop int, user string) bool
 }
 
 // Injection is a query that a script has queued, and what became of it.
