@@ -51,6 +51,9 @@ func (s *stdlib) openCoroutine(l *lua.LState) {
 			l.Push(lua.LString("cannot resume " + map[bool]string{true: "dead", false: status}[status == "dead"] + " coroutine"))
 			return 2
 		}
+		for given := l.GetTop() - 1; given < wanted(th); given++ {
+			l.Push(lua.LNil)
+		}
 		return resume(l)
 	}
 	s.library(l, "coroutine", map[string]lua.LGFunction{
@@ -98,6 +101,19 @@ func (s *stdlib) openCoroutine(l *lua.LState) {
 			return -1
 		},
 	})
+}
+
+// wanted is how many values the yield wants that th waits in. gopher-lua would leave
+// those undefined that resume does not give.
+func wanted(th *lua.LState) int {
+	f := currentFrame(th)
+	if !f.isLua() || f.pc() < 0 {
+		return 0 // it has not begun
+	}
+	if inst := instruction(f.fn().Proto.Code[f.pc()]); inst.op() == lua.OP_CALL {
+		return inst.c() - 1
+	}
+	return 0
 }
 
 const crossing = "attempt to yield across metamethod/C-call boundary"
