@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
 )
 
@@ -21,7 +22,9 @@ type loop struct {
 
 	routes [2][routeReasons]uint64 // commands of sessions that split, by where they went and why
 
-	packed []byte // a query of a script as packets, and what goes before it: for one write
+	packed     []byte          // a query of a script as packets, and what goes before it: for one write
+	collected  []byte          // memory for the next response that is collected for a script
+	injections hook.Injections // those that are over
 
 	sweep    reactor.Timer // when idle sessions are looked at
 	draining bool          // the proxy stops: sessions end when they become idle

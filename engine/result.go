@@ -103,6 +103,9 @@ func (x *scripted) take(s *server, p []byte) {
 			x.c.end(ReasonScript, nil)
 			return
 		}
+		if l := x.c.loop; x.cmd.collected == nil {
+			x.cmd.collected, l.collected = l.collected, nil
+		}
 		x.cmd.collected = append(x.cmd.collected, p...)
 	case fateSwallow:
 	}
@@ -252,6 +255,19 @@ func (x *scripted) decide(in *hook.Injection, collected bool) (relayed bool) {
 	if x.has(hook.ReadQueryResult) {
 		v = x.script.ReadQueryResult(in)
 	}
+	relayed = x.act(v, in, collected)
+	if v.Free {
+		l := x.c.loop
+		if p := in.Result.Packets; cap(p) > cap(l.collected) && cap(p) <= scratch {
+			l.collected = p[:0]
+		}
+		l.injections.Put(in)
+	}
+	return relayed
+}
+
+// act does what the script has decided.
+func (x *scripted) act(v hook.Verdict, in *hook.Injection, collected bool) (relayed bool) {
 	switch {
 	case !collected:
 		if v.Action != hook.Default {

@@ -65,6 +65,7 @@ type scripted struct {
 
 func newScripted(c *client, scripts hook.Scripts) *scripted {
 	x := &scripted{c: c, id: c.loop.engine.sessions.Add(1)}
+	x.queue.Spare = &c.loop.injections
 	x.half.Src = hookAddr(c.remote)
 	x.half.Dst = hookAddr(c.conn.LocalAddr())
 	c.sx = x // the script's main chunk runs in Open and may look at the session

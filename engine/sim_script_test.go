@@ -51,12 +51,17 @@ func splitter() *hooks {
 				s.SetBackend(n)
 			}
 		}
-		s.Queue().Append(inject(1, p, rng.IntN(2) == 0))
+		in := func(id int, payload []byte, needed bool) *hook.Injection { // in the memory of one that is over
+			in := s.Queue().New()
+			*in = *inject(id, payload, needed)
+			return in
+		}
+		s.Queue().Append(in(1, p, rng.IntN(2) == 0))
 		if rng.IntN(3) == 0 {
-			s.Queue().Prepend(inject(2, Query("READ injected"), true))
+			s.Queue().Prepend(in(2, Query("READ injected"), true))
 		}
 		if rng.IntN(8) == 0 {
-			s.Queue().Append(inject(2, Query("READ behind"), true))
+			s.Queue().Append(in(2, Query("READ behind"), true))
 		}
 		return sendQuery()
 	}
@@ -64,10 +69,12 @@ func splitter() *hooks {
 		if in.Result.Status&packet.StatusInTrans == 0 && (in.ID == 1 || rng.IntN(4) > 0) && s.Queue().Len() == 0 {
 			s.SetBackend(0)
 		}
+		v := hook.Verdict{}
 		if in.ID == 2 {
-			return ignoreResult()
+			v = ignoreResult()
 		}
-		return hook.Verdict{}
+		v.Free = rng.IntN(4) > 0
+		return v
 	}
 	h.gone = func(s hook.Session) { s.SetBackend(0) }
 	return h

@@ -5,7 +5,7 @@
 //	load.go        a script on disk: found changed, compiled once a version
 //	vm.go          a Lua state, its lock, and what its sessions share
 //	loop.go        the loop that runs Lua, in place of gopher-lua's
-//	loop_*.go      what it does without calls: values, functions, modules, words
+//	loop_*.go      what it does without calls: values, functions, modules, words, spare objects
 //	budget.go      what one call of a hook may cost
 //	script.go      one session's environment and its hooks
 //	verdict.go     what a hook's return value means

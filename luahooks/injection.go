@@ -15,12 +15,6 @@ type injection struct {
 	of     *hook.Injection // nil after the hook
 }
 
-func (v *vm) injectionOf(s *script, in *hook.Injection) *injection {
-	object := &injection{script: s, of: in}
-	object.LUserData = lua.LUserData{Value: object, Env: v.l.G.Global, Metatable: v.class.injection}
-	return object
-}
-
 func (v *vm) injectionIndex(l *lua.LState) int {
 	object := self[*injection](l)
 	in := object.of
@@ -56,9 +50,7 @@ func (object *injection) value(v *vm, name string) (value lua.LValue, ok bool) {
 	case "response_time":
 		return microseconds(in.Queued, in.Last), true
 	case "resultset":
-		r := &resultset{Result: in.Result}
-		r.object = lua.LUserData{Value: r, Env: v.l.G.Global, Metatable: v.class.resultset}
-		return &r.object, true
+		return v.resultsetOf(&in.Result), true
 	}
 	return lua.LNil, false
 }

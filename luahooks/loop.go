@@ -106,6 +106,8 @@ type quickFunction struct {
 	// quick is given the arguments, borrowed, and has one result. ok is false if
 	// only the function itself can answer: nothing has happened then. It calls no
 	// Lua and leaves the stack alone.
+	// It keeps no table and no object that it was given, but as its result: see
+	// spare.
 	quick func(args []lua.LValue) (value lua.LValue, ok bool)
 	// many, if there is one, has several results: it sets the first ones of results,
 	// which are nil as Lua has it, and drops what is too much.
@@ -212,17 +214,22 @@ frames:
 			case lua.OP_GETTABLE:
 				value = v.getElement(regs[inst.b()], rk(regs, constants, inst.c()))
 			case lua.OP_SETUPVAL:
+				v.kept = v.kept || !isPlainValue(regs[a])
 				fn.Upvalues[inst.b()].SetValue(regs[a])
 				continue
 			case lua.OP_SETTABLE:
 				if t, ok := regs[a].(*lua.LTable); ok && t.Metatable == lua.LNil && t != l.G.Global {
-					if putElement(t, rk(regs, constants, inst.b()), rk(regs, constants, inst.c())) {
+					key, value := rk(regs, constants, inst.b()), rk(regs, constants, inst.c())
+					if putElement(t, key, value) {
+						v.kept = v.kept || !isPlainValue(value)
 						continue
 					}
 				}
 			case lua.OP_SETTABLEKS:
 				name := string(rk(regs, constants, inst.b()).(lua.LString))
-				if v.putField(regs[a], name, rk(regs, constants, inst.c())) {
+				value := rk(regs, constants, inst.c())
+				if v.putField(regs[a], name, value) {
+					v.kept = v.kept || !isPlainValue(value)
 					continue
 				}
 			case lua.OP_SELF:
@@ -325,6 +332,7 @@ frames:
 			case lua.OP_SETGLOBAL, lua.OP_SETTABLE, lua.OP_SETTABLEKS:
 				v.std.assigned++
 			}
+			v.kept = v.kept || keeps(inst, regs, constants)
 			cf.pc = pc
 			if jumpTable[inst.op()](l, uint32(inst), base) == 1 {
 				return

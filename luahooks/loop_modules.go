@@ -36,19 +36,19 @@ func (v *vm) parseCommand(args []lua.LValue) (lua.LValue, bool) {
 	if !ok || payload == "" {
 		return nil, false
 	}
-	var name lua.LString
+	var name lua.LValue
 	switch packet.Command(payload[0]) {
 	case packet.ComQuery:
-		name = "COM_QUERY"
+		name = nameComQuery
 	case packet.ComStmtPrepare:
-		name = "COM_STMT_PREPARE"
+		name = nameComPrepare
 	default:
 		return nil, false
 	}
-	return queryTable.with(v.l, smallNumbers[payload[0]], name, stringValue(payload[1:], payload)), true
+	return v.std.spare.commandOf(v.l, smallNumbers[payload[0]], name, stringValue(payload[1:], payload)), true
 }
 
-var queryTable = newTableOf("type", "type_name", "query")
+var nameComQuery, nameComPrepare lua.LValue = lua.LString("COM_QUERY"), lua.LString("COM_STMT_PREPARE")
 
 // noConfig is auto-config.handle of a statement that cannot be about the
 // configuration: those begin with PROXY.

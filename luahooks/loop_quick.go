@@ -140,12 +140,13 @@ func quickBound(args []lua.LValue) (lua.LValue, bool) {
 
 // quickTokenize is mysql.tokenizer's only function.
 func quickTokenize(l *lua.LState, lists, tokens *lua.LTable) quickCall {
+	sp := &shared(l).spare
 	return func(args []lua.LValue) (lua.LValue, bool) {
 		sql, ok := stringArg(args)
 		if !ok || len(sql) > maxStatement {
 			return nil, false
 		}
-		return newTokenList(l, sql, lists, tokens), true
+		return sp.tokenList().of(l, sql, lists, tokens), true
 	}
 }
 
@@ -204,7 +205,10 @@ func (v *vm) quickInjection(args []lua.LValue) (q *hook.Queue, in *hook.Injectio
 			return nil, nil, false
 		}
 	}
-	return s.session.Queue(), &hook.Injection{ID: truncate(float64(id)), Query: string(text), ResultNeeded: needed, Queued: time.Now()}, true
+	q = s.session.Queue()
+	in = q.New()
+	in.ID, in.Query, in.ResultNeeded, in.Queued = truncate(float64(id)), string(text), needed, time.Now()
+	return q, in, true
 }
 
 // quickFind is string.find.

@@ -1,6 +1,9 @@
 package luahooks
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The lexer of mysql.tokenizer. It cuts SQL up as MySQL Proxy's does, accidents
 // included, since scripts compare the results; for what a statement does to the
@@ -47,9 +50,10 @@ func (t token) text(sql string) string {
 	return b.String()
 }
 
-// scanAll cuts all of sql up. sql must be shorter than 4 GiB.
-func scanAll(sql string) []token {
-	tokens := make([]token, 0, len(sql)/4+8)
+// scanAll cuts all of sql up, which must be shorter than 4 GiB, and appends the
+// tokens.
+func scanAll(tokens []token, sql string) []token {
+	tokens = slices.Grow(tokens, len(sql)/4+8)
 	for at := 0; at < len(sql); {
 		tokens, at = scanToken(tokens, sql, at)
 	}

@@ -62,7 +62,7 @@ func openTokenizer(l *lua.LState) int {
 			if len(sql) > maxStatement {
 				l.ArgError(1, "statement too long")
 			}
-			l.Push(newTokenList(l, sql, mt, tokens))
+			l.Push(new(tokenList).of(l, sql, mt, tokens))
 			return 1
 		},
 	})
@@ -73,11 +73,21 @@ func openTokenizer(l *lua.LState) int {
 // maxStatement is the longest statement in bytes.
 const maxStatement = math.MaxUint32
 
-// newTokenList makes the object of a statement cut into tokens, and of the two
-// metatables the one of lists.
-func newTokenList(l *lua.LState, sql string, lists, tokens *lua.LTable) *lua.LUserData {
-	list := &tokenList{sql: sql, tokens: scanAll(sql), meta: tokens}
-	list.LUserData = lua.LUserData{Value: list, Env: l.Env, Metatable: lists}
+// of fills a list, new or used before, with the tokens of a statement. lists and
+// tokens are the metatables.
+func (list *tokenList) of(l *lua.LState, sql string, lists, tokens *lua.LTable) *lua.LUserData {
+	if list.meta != tokens || list.Metatable != lua.LValue(lists) { // it is new
+		list.LUserData = lua.LUserData{Value: list, Env: l.Env, Metatable: lists}
+		list.objects, list.meta = nil, tokens
+	}
+	list.sql, list.tokens = sql, scanAll(list.tokens[:0], sql)
+	if blocks := (len(list.tokens) + tokenBlock - 1) / tokenBlock; blocks > len(list.objects) {
+		if list.objects == nil && blocks == 1 {
+			list.objects = list.one[:]
+		} else {
+			list.objects = append(list.objects, make([][]tokenObject, blocks-len(list.objects))...)
+		}
+	}
 	return &list.LUserData
 }
 
@@ -115,14 +125,9 @@ func tokenListIndex(l *lua.LState, mt *lua.LTable) int {
 }
 
 func (list *tokenList) object(ndx int, mt *lua.LTable) *lua.LUserData {
-	if list.objects == nil {
-		if list.objects = list.one[:]; len(list.tokens) > tokenBlock {
-			list.objects = make([][]tokenObject, (len(list.tokens)+tokenBlock-1)/tokenBlock)
-		}
-	}
 	block := &list.objects[ndx/tokenBlock]
-	if *block == nil {
-		*block = make([]tokenObject, min(tokenBlock, len(list.tokens)-ndx/tokenBlock*tokenBlock))
+	if n := min(tokenBlock, len(list.tokens)-ndx/tokenBlock*tokenBlock); len(*block) < n {
+		*block = make([]tokenObject, min(tokenBlock, (n+7)&^7)) // for other statements too
 	}
 	o := &(*block)[ndx%tokenBlock]
 	if o.list == nil {

@@ -10,7 +10,7 @@ import (
 // cut writes the tokens of a statement as NAME:text, without TK_.
 func cut(sql string) string {
 	var out []string
-	for _, t := range scanAll(sql) {
+	for _, t := range scanAll(nil, sql) {
 		out = append(out, strings.TrimPrefix(tokenNames[t.id], "TK_")+":"+t.text(sql))
 	}
 	return strings.Join(out, "|")
@@ -172,7 +172,7 @@ func TestQuoteLua(t *testing.T) {
 
 func TestScanAllAllocatesTheListOnly(t *testing.T) {
 	const sql = "SELECT a.b, COUNT(*) FROM `t` WHERE id = 17 AND name = 'it''s' /* c */ LIMIT 1"
-	if n := testing.AllocsPerRun(100, func() { scanAll(sql) }); n > 1 {
+	if n := testing.AllocsPerRun(100, func() { scanAll(nil, sql) }); n > 1 {
 		t.Errorf("%v allocations, want 1, the list", n)
 	}
 }
@@ -222,6 +222,6 @@ func BenchmarkScan(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(sql)))
 	for b.Loop() {
-		scanAll(sql)
+		scanAll(nil, sql)
 	}
 }

@@ -206,7 +206,10 @@ func (s *script) call(h hook.Set, nargs int) (ret lua.LValue, ok bool) {
 func (s *script) protected(nargs, nret int) error {
 	v := s.vm
 	v.budget.begin()
+	v.kept = false
 	err := v.callFromHost(nargs, nret)
+	v.kept = v.kept || err != nil || v.std.exposed
+	v.std.spare.over(v.kept)
 	if err == nil {
 		return nil
 	}

@@ -20,10 +20,12 @@ func BenchmarkSplitter(b *testing.B) {
 	for _, n := range []int{1, 64, 1024} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			w := newWorld(b, string(text), nil)
+			var spare hook.Injections
 			scripts, sessions := make([]*script, n), make([]*session, n)
 			for i := range n {
 				scripts[i], sessions[i] = w.open()
 				session := sessions[i]
+				session.queue.Spare = &spare
 				session.server.DefaultDB = "shop"
 				replica := *session.server
 				session.idle = map[int]*hook.Endpoint{1: session.server, 2: &replica}
@@ -40,6 +42,7 @@ func BenchmarkSplitter(b *testing.B) {
 				if v := s.ReadQueryResult(in); v.Action != hook.Default || session.backend != 0 {
 					b.Fatalf("read_query_result: %+v, backend %d: %q", v, session.backend, w.log.all())
 				}
+				spare.Put(in)
 			}
 		})
 	}

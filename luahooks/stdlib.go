@@ -88,6 +88,7 @@ type stdlib struct {
 	compacted int    // tables by compactTables
 	assigned  uint64 // counts what may have been an assignment to a global
 	words     wordCache
+	spare     spare
 
 	strings *lua.LTable // the library, which is where methods of strings are
 	// exposed: a script may have got hold of a metatable of an object of ours, or

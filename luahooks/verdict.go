@@ -180,6 +180,13 @@ func (s *script) ReadQueryResult(in *hook.Injection) hook.Verdict {
 	ret, ok := s.call(hook.ReadQueryResult, 1)
 	object.of = nil // the engine may use it again
 	n := decided(ret)
+	v := s.decidedResult(in, n, ok)
+	v.Free = !s.vm.kept
+	return v
+}
+
+// decidedResult is what the number means that read_query_result has returned.
+func (s *script) decidedResult(in *hook.Injection, n int, ok bool) hook.Verdict {
 	switch {
 	case !ok || n == 0:
 		return hook.Verdict{Failed: !ok}

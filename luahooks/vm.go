@@ -44,6 +44,7 @@ type vm struct {
 	list     []hook.Backend // of proxy.global.backends, nil until a call asks for it
 	lacks    shape          // of proxy without the fields that are the session's
 	envMeta  *lua.LTable    // of every session's environment: what it lacks is in _G
+	kept     bool           // the call that runs may have kept an object: see spare
 	known    []*backend     // objects of proxy.global.backends, by index from 0
 
 	needed              *lua.LTable // { resultset_is_needed = true }, see isNeeded

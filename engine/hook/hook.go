@@ -82,7 +82,10 @@ type Verdict struct {
 	Action Action
 	// Failed: the hook raised an error, or ReadQuery returned a number that means
 	// nothing. It is in the log, and Action is Default.
-	Failed   bool
+	Failed bool
+	// Free, of ReadQueryResult: nobody refers to the injection or to its packets any
+	// more. The engine may use their memory again.
+	Free     bool
 	Response [][]byte
 }
 
@@ -199,8 +202,37 @@ type Result struct {
 	Status       uint16
 }
 
+// Injections is injections that are over, whose memory can be used again. It belongs
+// to an event loop.
+type Injections struct{ list []*Injection }
+
+// mostSpare is how many are kept.
+const mostSpare = 16
+
+// Put takes in, which nobody refers to any more.
+func (i *Injections) Put(in *Injection) {
+	if len(i.list) < mostSpare {
+		*in = Injection{}
+		i.list = append(i.list, in)
+	}
+}
+
 // Queue is the queries of a session that wait to be sent.
-type Queue struct{ list []*Injection }
+type Queue struct {
+	list  []*Injection
+	Spare *Injections // nil: none
+}
+
+// New is an empty injection, which is not in the queue yet.
+func (q *Queue) New() *Injection {
+	if q.Spare == nil || len(q.Spare.list) == 0 {
+		return new(Injection)
+	}
+	n := len(q.Spare.list) - 1
+	in := q.Spare.list[n]
+	q.Spare.list[n], q.Spare.list = nil, q.Spare.list[:n]
+	return in
+}
 
 // Len is their number.
 func (q *Queue) Len() int { return len(q.list) }
