@@ -213,6 +213,7 @@ func (sp *splitting) waited(failed bool) {
 	applied := &sp.c.loop.pool(sp.reader.backend).applied
 	if !failed && firstValue(sp.collect, sp.reader.caps) == "0" {
 		applied.Merge(&sp.state.gtids)
+		applied.Narrow(fewRanges)
 		return
 	}
 	sp.once = RouteBehind

@@ -372,7 +372,7 @@ func (sp *splitting) loginLex() (lex packet.Lex) {
 	if h.caps&packet.CapMultiStatements != 0 {
 		lex |= packet.LexMultiStatements
 	}
-	return lex | packet.LexOfCollation(sp.collation)
+	return lex | packet.LexCollation(uint16(sp.collation))
 }
 
 // end is told that the session ends.

@@ -237,10 +237,17 @@ func (sp *splitting) learn(payload []byte) {
 	}
 }
 
+// fewRanges is up to how many ranges of GTIDs are kept: others write in between.
+const fewRanges = 16
+
 // wrote is told the GTID of a write.
 func (sp *splitting) wrote(gtid []byte) {
-	if sp.state.gtids.Add(gtid) != nil {
+	g := &sp.state.gtids
+	if g.Add(gtid) != nil {
 		sp.state.pins |= pinUntracked
+	}
+	if g.Ranges() > fewRanges {
+		g.Widen()
 	}
 }
 

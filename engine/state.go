@@ -2,7 +2,6 @@ package engine
 
 import (
 	"slices"
-	"strings"
 
 	"mysqlproxy/packet"
 )
@@ -260,13 +259,7 @@ func (sp *splitting) pinned() {
 
 // selects notes the session's database.
 func (st *sessionState) selects(database string) {
-	st.database = database
-	switch strings.ToLower(database) {
-	case "mysql", "information_schema", "performance_schema", "sys":
-		st.system = true
-	default:
-		st.system = false
-	}
+	st.database, st.system = database, packet.SystemSchema(database)
 }
 
 // qualified is a table's name with that of its database.
@@ -290,7 +283,7 @@ func (sp *splitting) assign(a packet.Assignment) {
 		st.pins |= pinVariables
 	}
 	if a.Key == "names" || a.Key == "character_set_client" {
-		st.lex = st.lex&^(packet.LexMultiByte|packet.LexUnknownCharset) | packet.LexOfCharset(strings.ToLower(a.Value))
+		st.lex = st.lex&^(packet.LexMultiByte|packet.LexUnknownCharset) | packet.LexCharset(a.Value)
 	}
 }
 
