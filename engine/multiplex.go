@@ -238,7 +238,7 @@ func (sp *splitting) restore(s *server, used bool, database string) {
 	if sp.thread != nil && s.backend == sp.shown {
 		sp.thread.Store(s.thread)
 	}
-	if used {
+	if used || sp.state.reset {
 		sp.reset(s, ownRestore)
 	}
 	sp.track()
@@ -266,12 +266,12 @@ func (sp *splitting) restoreMore() {
 	}
 }
 
-// reset has s forget what another session has left in it, and go back to the
-// character set of its login.
+// reset has s forget what another session has left in it. MySQL goes to a character
+// set of its own then, MariaDB to that of the login, where s is to be unless its
+// client has had that itself.
 func (sp *splitting) reset(s *server, what own) {
 	sp.ask(s, what, []byte{byte(packet.ComResetConnection)})
-	if own := sp.collation; own != 0 && s.offers&packet.CapLongPassword != 0 {
-		// MariaDB goes back to what the login has asked for, MySQL to its own default.
+	if own := sp.collation; own != 0 && !sp.state.reset && s.offers&packet.CapLongPassword != 0 {
 		n := strconv.Itoa(int(own))
 		sp.ask(s, what, append([]byte{byte(packet.ComQuery)}, "SET character_set_client="+n+",character_set_results="+n+",collation_connection="+n...))
 	}

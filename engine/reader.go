@@ -72,6 +72,9 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		return readyNever, RouteNoIdentity
 	case r != nil && r.state == serverBusy:
 		sp.wait(wishAnswer)
+		if !sp.timer.Armed() {
+			l.Arm(&sp.timer, readerWithin)
+		}
 		return readyLater, 0
 	case r != nil && sp.state.database == "" && sp.at.database != "":
 		sp.dropReader() // a database cannot be left
@@ -96,16 +99,17 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		sp.retry = l.Now() + readerAgain
 		return readyNever, RouteNoReplica
 	}
-	if sp.repeat() {
-		sp.wait(wishAnswer)
-		l.Arm(&sp.timer, readerWithin)
-		return readyLater, 0
-	}
+	// What is repeated may need what the session has written: a database.
 	if l.engine.cfg.Consistency == ConsistencySession && !sp.state.gtids.Empty() && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
 		if l.Now() < sp.behind {
 			return readyNever, RouteBehind
 		}
 		sp.ask(sp.reader, ownWait, packet.AppendCausalWait([]byte{byte(packet.ComQuery)}, &sp.state.gtids, writesWithin))
+		sp.wait(wishAnswer)
+		l.Arm(&sp.timer, readerWithin)
+		return readyLater, 0
+	}
+	if sp.repeat() {
 		sp.wait(wishAnswer)
 		l.Arm(&sp.timer, readerWithin)
 		return readyLater, 0
@@ -224,12 +228,18 @@ func (sp *splitting) waited(failed bool) {
 func (sp *splitting) open(b *Backend) {
 	c := sp.c
 	how := opening{database: sp.state.database, collation: sp.collation, caps: sp.readerCaps()}
+	if !sp.state.gtids.Empty() {
+		how.database = "" // it may be there only when these are
+	}
 	c.openAs(b, c.id, how, func(s *server, err error) {
 		if err != nil {
 			sp.failed(b, err)
 		} else {
 			sp.reader, sp.at = s, readerState{database: how.database}
 			s.reads = true
+			if sp.state.reset {
+				sp.reset(s, ownState)
+			}
 		}
 		sp.resume()
 	})

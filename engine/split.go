@@ -372,6 +372,9 @@ func (sp *splitting) loginLex() (lex packet.Lex) {
 	if h.caps&packet.CapMultiStatements != 0 {
 		lex |= packet.LexMultiStatements
 	}
+	if sp.state.reset && h.offers&packet.CapLongPassword != 0 {
+		return lex | packet.LexCollation(uint16(h.collation)) // MySQL's own
+	}
 	return lex | packet.LexCollation(uint16(sp.collation))
 }
 

@@ -48,6 +48,7 @@ type sessionState struct {
 	locks     []string   // named ones
 	tracked   bool       // the server tells of each write's GTID
 	gtids     packet.GTIDs
+	reset     bool     // there was a COM_RESET_CONNECTION since the login
 	tied      bool     // something of it is only at home
 	trackings tracking // what the client has set of session tracking
 	inserted  bool     // LAST_INSERT_ID() may have changed since it was asked for,
@@ -290,7 +291,8 @@ func (sp *splitting) assign(a packet.Assignment) {
 // forget is told that home has forgotten the session's state.
 func (sp *splitting) forget(user bool) {
 	db := sp.state.database
-	sp.state = sessionState{lex: sp.loginLex(), gtids: sp.state.gtids} // its writes are still its own
+	sp.state = sessionState{gtids: sp.state.gtids, reset: !user} // its writes are still its own
+	sp.state.lex = sp.loginLex()
 	clear(sp.stmts)
 	sp.statements = 0
 	sp.before = atHome

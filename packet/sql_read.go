@@ -148,17 +148,13 @@ func (s *scanner) show() {
 	switch kind {
 	case wordTables, wordColumns, wordFields, wordIndex, wordIndexes, wordKeys,
 		wordDatabases, wordSchemas, wordCollation, wordCharset:
-	case wordTable:
-		if s.tok.id() != wordStatus {
-			s.block(ReasonShow)
-		}
 	case wordCharacter:
 		if s.tok.id() != wordSet {
 			s.block(ReasonShow)
 		}
 	case wordCreate:
 		switch s.tok.id() {
-		case wordTable, wordView, wordDatabase, wordSchema, wordProcedure, wordFunction, wordTrigger,
+		case wordView, wordDatabase, wordSchema, wordProcedure, wordFunction, wordTrigger,
 			wordSequence, wordPackage:
 			s.next()
 		default:
