@@ -1,14 +1,8 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,21 +50,8 @@ func (b *bench) certificate() error {
 	if _, err := os.Stat(b.bin("cert.pem")); err == nil {
 		return nil
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	what := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 0, 7), DNSNames: []string{"bench"}}
-	der, err := x509.CreateCertificate(rand.Reader, what, what, key.Public(), key)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	secret := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	id := enginetest.NewAuthority("bench", "bench")
+	cert, secret := id.CertPEM(), id.KeyPEM()
 	for name, text := range map[string][]byte{"key.pem": secret, "both.pem": slices.Concat(cert, secret), "cert.pem": cert} {
 		if err := os.WriteFile(b.bin(name), text, 0o600); err != nil {
 			return err

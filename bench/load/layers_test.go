@@ -2,15 +2,10 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,25 +14,18 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"mysqlproxy/bench/wire"
+	"mysqlproxy/engine/enginetest"
 )
 
 // certificate makes one for a server, and the file for the load generator.
 func certificate(t *testing.T) (server *tls.Config, file string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	what := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, what, what, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := enginetest.NewAuthority("load")
 	file = filepath.Join(t.TempDir(), "cert.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(file, id.CertPEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, file
+	return &tls.Config{Certificates: []tls.Certificate{id.TLS()}}, file
 }
 
 func TestTLSBothWays(t *testing.T) {
@@ -49,9 +37,9 @@ func TestTLSBothWays(t *testing.T) {
 		hybrid bool
 		want   string
 	}{
-		{"as MySQL's clients", tlsMySQL, false, "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519"},
-		{"from the first byte", tlsRaw, false, "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519"},
-		{"hybrid", tlsMySQL, true, "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519MLKEM768"},
+		{"as MySQL's clients", tlsMySQL, false, "TLS 1.3, X25519"},
+		{"from the first byte", tlsRaw, false, "TLS 1.3, X25519"},
+		{"hybrid", tlsMySQL, true, "TLS 1.3, X25519MLKEM768"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			addr := script{caps: caps, tls: server, mode: tt.mode, answer: func(_ int, p []byte) []byte { return right(caps&wire.CapDeprecateEOF, p) }}.start(t)
@@ -63,12 +51,18 @@ func TestTLSBothWays(t *testing.T) {
 					t.Fatal(err)
 				}
 				r := runUntilAnswered(t, o)
-				if r.Errors != 0 || r.TotalQueries == 0 || r.TLS != tt.want {
+				if r.Errors != 0 || r.TotalQueries == 0 || withoutSuite(r.TLS) != tt.want {
 					t.Errorf("%s: %d errors: %q; %d queries by %q", mode, r.Errors, r.FirstErrors, r.TotalQueries, r.TLS)
 				}
 			}
 		})
 	}
+}
+
+// withoutSuite leaves out the cipher suite: it depends on the processor.
+func withoutSuite(s string) string {
+	f := strings.Split(s, ", ")
+	return strings.Join(slices.Delete(f, min(1, len(f)), min(2, len(f))), ", ")
 }
 
 func TestTLSThatIsNotAsItShouldBe(t *testing.T) {

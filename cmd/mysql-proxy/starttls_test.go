@@ -21,13 +21,13 @@ func TestClientsSeeTheCertificateOfTheFile(t *testing.T) {
 		return c.Run(enginetest.Greet(greeting), enginetest.Drain())
 	})
 	files := newSecrets(t)
-	ca := newAuthority(t, "ca")
+	ca := enginetest.NewAuthority("ca")
 	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
-	first, second := ca.named("127.0.0.1"), ca.named("127.0.0.1")
+	roots.AddCert(ca.Cert)
+	first, second := ca.Named("127.0.0.1"), ca.Named("127.0.0.1")
 	addr := enginetest.FreeAddr(t)
 	p := start(t, "-P", addr, "-b", ln.Addr().String(),
-		"--proxy-tls-cert="+files.put("cert", first.certPEM()), "--proxy-tls-key="+files.put("key", first.keyPEM()))
+		"--proxy-tls-cert="+files.put("cert", first.CertPEM()), "--proxy-tls-key="+files.put("key", first.KeyPEM()))
 	p.serving(0)
 	shown := func() *x509.Certificate {
 		t.Helper()
@@ -58,12 +58,12 @@ func TestClientsSeeTheCertificateOfTheFile(t *testing.T) {
 		}
 		return c.ConnectionState().PeerCertificates[0]
 	}
-	if !shown().Equal(first.cert) {
+	if !shown().Equal(first.Cert) {
 		t.Error("another certificate is shown")
 	}
-	files.put("cert", second.certPEM())
-	files.put("key", second.keyPEM())
-	for deadline := time.Now().Add(20 * time.Second); !shown().Equal(second.cert); time.Sleep(100 * time.Millisecond) {
+	files.put("cert", second.CertPEM())
+	files.put("key", second.KeyPEM())
+	for deadline := time.Now().Add(20 * time.Second); !shown().Equal(second.Cert); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the new certificate is not shown:\n%s", p.read(p.log))
 		}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mysqlproxy/engine"
+	"mysqlproxy/engine/enginetest"
 	"mysqlproxy/engine/reactor"
 	"mysqlproxy/packet"
 )
@@ -194,10 +195,10 @@ func TestWhatTheEngineIsTold(t *testing.T) {
 
 func TestFilesOfTLSThatCannotBeUsed(t *testing.T) {
 	files := newSecrets(t)
-	ca := newAuthority(t, "ca")
-	one, other := ca.named("db"), ca.named("db")
-	cert, key := files.put("cert", one.certPEM()), files.put("key", one.keyPEM())
-	foreign := files.put("foreign", other.keyPEM())
+	ca := enginetest.NewAuthority("ca")
+	one, other := ca.Named("db"), ca.Named("db")
+	cert, key := files.put("cert", one.CertPEM()), files.put("key", one.KeyPEM())
+	foreign := files.put("foreign", other.KeyPEM())
 	text := files.put("text", []byte("no PEM\n"))
 	damaged := files.put("damaged", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}))
 	locked := files.put("locked", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}))
@@ -206,7 +207,7 @@ func TestFilesOfTLSThatCannotBeUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	weak := files.put("weak", privatePEM(t, short))
+	weak := files.put("weak", enginetest.KeyPEM(short))
 	missing := files.dir + "/missing"
 	for _, tc := range []struct{ args, says string }{
 		{"--proxy-tls-cert=" + cert + " --proxy-tls-key=" + key, ""},
@@ -240,8 +241,8 @@ func TestFilesOfTLSThatCannotBeUsed(t *testing.T) {
 
 func TestKeyThatOthersMayRead(t *testing.T) {
 	files := newSecrets(t)
-	own := newAuthority(t, "ca").named("db")
-	cert, key := files.put("cert", own.certPEM()), files.put("key", own.keyPEM())
+	own := enginetest.NewAuthority("ca").Named("db")
+	cert, key := files.put("cert", own.CertPEM()), files.put("key", own.KeyPEM())
 	for mode, want := range map[os.FileMode]int{0o600: 0, 0o640: 0, 0o604: 1, 0o644: 1} {
 		if err := os.Chmod(key, mode); err != nil {
 			t.Fatal(err)
@@ -301,14 +302,14 @@ func TestSelfMadeCertificate(t *testing.T) {
 
 func TestClientsCertificates(t *testing.T) {
 	files := newSecrets(t)
-	ca, stranger := newAuthority(t, "ca"), newAuthority(t, "stranger")
-	caFile := files.put("ca", ca.certPEM())
-	with := func(a *authority) *tls.Config {
+	ca, stranger := enginetest.NewAuthority("ca"), enginetest.NewAuthority("stranger")
+	caFile := files.put("ca", ca.CertPEM())
+	with := func(a *enginetest.Identity) *tls.Config {
 		c := careless()
-		c.Certificates = []tls.Certificate{{Certificate: [][]byte{a.cert.Raw}, PrivateKey: a.key}}
+		c.Certificates = []tls.Certificate{a.TLS()}
 		return c
 	}
-	expired := ca.issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+	expired := ca.Issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	for _, tc := range []struct {
 		how                            string
 		none, good, foreign, outOfDate bool // whether it gets in
@@ -330,8 +331,8 @@ func TestClientsCertificates(t *testing.T) {
 				config *tls.Config
 				in     bool
 			}{
-				"none": {careless(), tc.none}, "good": {with(ca.named("app")), tc.good},
-				"foreign": {with(stranger.named("app")), tc.foreign}, "expired": {with(expired), tc.outOfDate},
+				"none": {careless(), tc.none}, "good": {with(ca.Named("app")), tc.good},
+				"foreign": {with(stranger.Named("app")), tc.foreign}, "expired": {with(expired), tc.outOfDate},
 			} {
 				if version == "1.2" {
 					c.config.MaxVersion = tls.VersionTLS12
@@ -378,7 +379,7 @@ func TestPasswordKey(t *testing.T) {
 	}
 	files := newSecrets(t)
 	for name, text := range map[string][]byte{
-		"PKCS 8": privatePEM(t, made),
+		"PKCS 8": enginetest.KeyPEM(made),
 		"PKCS 1": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(made)}),
 	} {
 		of, err := passwordKey(tlsSettings(t, "--proxy-rsa-key="+files.put("rsa", text)), slog.New(slog.DiscardHandler))

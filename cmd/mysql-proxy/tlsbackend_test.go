@@ -11,34 +11,31 @@ import (
 	"time"
 
 	"mysqlproxy/engine"
+	"mysqlproxy/engine/enginetest"
 	"mysqlproxy/engine/reactor"
 )
 
 func TestHowBackendsAreVerified(t *testing.T) {
 	files := newSecrets(t)
-	ca, stranger := newAuthority(t, "ca"), newAuthority(t, "stranger")
-	between := ca.issue(func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign })
-	caFile := files.put("ca", ca.certPEM())
-	chain := func(list ...*authority) *tls.Config {
-		c := tls.Certificate{PrivateKey: list[0].key}
-		for _, a := range list {
-			c.Certificate = append(c.Certificate, a.cert.Raw)
-		}
-		return &tls.Config{Certificates: []tls.Certificate{c}}
+	ca, stranger := enginetest.NewAuthority("ca"), enginetest.NewAuthority("stranger")
+	between := ca.Issue(func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign })
+	caFile := files.put("ca", ca.CertPEM())
+	chain := func(list ...*enginetest.Identity) *tls.Config {
+		return &tls.Config{Certificates: []tls.Certificate{list[0].TLS(list[1:]...)}}
 	}
 	servers := map[string]*tls.Config{
-		"right name":        chain(ca.named("db1.example")),
-		"right address":     chain(ca.named("127.0.0.1")),
-		"behind another":    chain(between.named("db1.example"), between),
-		"wrong name":        chain(ca.named("db2.example")),
-		"no name, as MySQL": chain(ca.issue(func(c *x509.Certificate) { c.Subject.CommonName = "db1.example" })),
-		"wrong authority":   chain(stranger.named("db1.example")),
-		"self-signed":       chain(newAuthority(t, "db1.example")),
-		"expired": chain(ca.issue(func(c *x509.Certificate) {
+		"right name":        chain(ca.Named("db1.example")),
+		"right address":     chain(ca.Named("127.0.0.1")),
+		"behind another":    chain(between.Named("db1.example"), between),
+		"wrong name":        chain(ca.Named("db2.example")),
+		"no name, as MySQL": chain(ca.Issue(func(c *x509.Certificate) { c.Subject.CommonName = "db1.example" })),
+		"wrong authority":   chain(stranger.Named("db1.example")),
+		"self-signed":       chain(enginetest.NewAuthority("db1.example")),
+		"expired": chain(ca.Issue(func(c *x509.Certificate) {
 			c.DNSNames, c.NotAfter = []string{"db1.example"}, time.Now().Add(-time.Minute)
 		})),
-		"link is left out": chain(between.named("db1.example")),
-		"certificate of use": chain(ca.issue(func(c *x509.Certificate) {
+		"link is left out": chain(between.Named("db1.example")),
+		"certificate of use": chain(ca.Issue(func(c *x509.Certificate) {
 			c.DNSNames, c.ExtKeyUsage = []string{"db1.example"}, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		})),
 	}
@@ -87,8 +84,8 @@ func TestSystemsAuthorities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := newAuthority(t, "ca").named("127.0.0.1")
-	server := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{own.cert.Raw}, PrivateKey: own.key}}}
+	own := enginetest.NewAuthority("ca").Named("127.0.0.1")
+	server := &tls.Config{Certificates: []tls.Certificate{own.TLS()}}
 	if _, err := shake(of(engine.BackendConfig{Addr: primaryAddr}), server); err == nil || !strings.Contains(err.Error(), "--backend-tls=verify-identity") {
 		t.Errorf("got %v", err)
 	}
@@ -111,8 +108,8 @@ func TestBackendsHaveConfigurationsOfTheirOwn(t *testing.T) {
 		t.Error("a unix socket has TLS")
 	}
 
-	own := newAuthority(t, "ca").named("db1.example")
-	server := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{own.cert.Raw}, PrivateKey: own.key}}}
+	own := enginetest.NewAuthority("ca").Named("db1.example")
+	server := &tls.Config{Certificates: []tls.Certificate{own.TLS()}}
 	for _, want := range []bool{false, true} {
 		if state, err := shake(b, server); err != nil || state.DidResume != want {
 			t.Errorf("resumed: %t, want %t; %v", state.DidResume, want, err)
@@ -122,20 +119,20 @@ func TestBackendsHaveConfigurationsOfTheirOwn(t *testing.T) {
 
 func TestCertificateForBackends(t *testing.T) {
 	files := newSecrets(t)
-	ca := newAuthority(t, "ca")
-	first, second := ca.named("proxy"), ca.named("proxy")
-	cert, key := files.put("cert", first.certPEM()), files.put("key", first.keyPEM())
+	ca := enginetest.NewAuthority("ca")
+	first, second := ca.Named("proxy"), ca.Named("proxy")
+	cert, key := files.put("cert", first.CertPEM()), files.put("key", first.KeyPEM())
 	of, err := backendTLS(tlsSettings(t, "--backend-tls=require", "--backend-tls-cert="+cert, "--backend-tls-key="+key), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := of(engine.BackendConfig{Addr: primaryAddr}).GetClientCertificate(&tls.CertificateRequestInfo{})
-	if err != nil || !slices.Equal(got.Certificate[0], first.cert.Raw) || slices.Equal(got.Certificate[0], second.cert.Raw) {
+	if err != nil || !slices.Equal(got.Certificate[0], first.Cert.Raw) || slices.Equal(got.Certificate[0], second.Cert.Raw) {
 		t.Errorf("it shows another certificate, %v", err)
 	}
 	pool := x509.NewCertPool()
-	pool.AddCert(ca.cert)
-	server := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{second.cert.Raw}, PrivateKey: second.key}},
+	pool.AddCert(ca.Cert)
+	server := &tls.Config{Certificates: []tls.Certificate{second.TLS()},
 		ClientAuth: tls.RequireAnyClientCert}
 	if _, err := shake(of(engine.BackendConfig{Addr: primaryAddr}), server); err != nil {
 		t.Error(err)

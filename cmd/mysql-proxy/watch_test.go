@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // watchText watches two files whose value is their text. It must not be "bad".
@@ -101,10 +103,10 @@ func TestNobodyWaitsForFiles(t *testing.T) {
 // before are still good.
 func TestRenewedCertificate(t *testing.T) {
 	files := newSecrets(t)
-	ca := newAuthority(t, "ca")
-	first, second := ca.named("db"), ca.named("db")
+	ca := enginetest.NewAuthority("ca")
+	first, second := ca.Named("db"), ca.Named("db")
 	lines, log := newLogLines()
-	s := tlsSettings(t, "--proxy-tls-cert="+files.put("cert", first.certPEM()), "--proxy-tls-key="+files.put("key", first.keyPEM()))
+	s := tlsSettings(t, "--proxy-tls-cert="+files.put("cert", first.CertPEM()), "--proxy-tls-key="+files.put("key", first.KeyPEM()))
 	server, err := clientTLS(s, nil, log)
 	if err != nil {
 		t.Fatal(err)
@@ -119,13 +121,13 @@ func TestRenewedCertificate(t *testing.T) {
 	}
 	returning := careless()
 	returning.ServerName, returning.ClientSessionCache = "db", tls.NewLRUClientSessionCache(0)
-	if got := shown(returning); !got.PeerCertificates[0].Equal(first.cert) || got.DidResume {
+	if got := shown(returning); !got.PeerCertificates[0].Equal(first.Cert) || got.DidResume {
 		t.Error("the first handshake is not with the first certificate")
 	}
-	files.put("cert", second.certPEM())
-	files.put("key", second.keyPEM())
+	files.put("cert", second.CertPEM())
+	files.put("key", second.KeyPEM())
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if shown(careless()).PeerCertificates[0].Equal(second.cert) {
+		if shown(careless()).PeerCertificates[0].Equal(second.Cert) {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -135,9 +137,9 @@ func TestRenewedCertificate(t *testing.T) {
 	if got := shown(returning); !got.DidResume {
 		t.Error("a ticket of before is not taken")
 	}
-	files.put("key", first.keyPEM()) // does not fit
+	files.put("key", first.KeyPEM()) // does not fit
 	for deadline := time.Now().Add(20 * time.Second); lines.count("(critical) --proxy-tls-cert and --proxy-tls-key: ", "stays in use") == 0; time.Sleep(50 * time.Millisecond) {
-		if !shown(careless()).PeerCertificates[0].Equal(second.cert) {
+		if !shown(careless()).PeerCertificates[0].Equal(second.Cert) {
 			t.Fatal("a broken pair has taken the certificate away")
 		}
 		if time.Now().After(deadline) {

@@ -5,6 +5,7 @@
 //	Step         one thing that a peer does, with a name       step.go
 //	Server       listens, and has a script for each connection server.go
 //	payloads     greetings, logins, results, as servers send   payload.go
+//	Identity     a certificate, which may issue others         certificate.go
 //	Lease        a port, for as long as a test needs it        port.go
 //	DriverLogin  a login by go-sql-driver                      driver.go
 //	Wire         relays bytes, in pieces that a seed decides   wire.go

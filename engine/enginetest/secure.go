@@ -2,15 +2,9 @@ package enginetest
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"sync"
 	"time"
@@ -20,38 +14,16 @@ import (
 
 // This file has connections that speak TLS or compressed from some step on.
 
-var certificate = sync.OnceValues(func() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
-})
+var localhost = sync.OnceValue(func() *Identity { return NewAuthority("localhost", "localhost", "127.0.0.1") })
 
 // ServerTLS is the configuration of a server with a certificate for localhost.
 func ServerTLS() *tls.Config {
-	cert, err := certificate()
-	if err != nil {
-		panic(err) // nothing that a test could change
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}}
+	return &tls.Config{Certificates: []tls.Certificate{localhost().TLS()}}
 }
 
 // ClientTLS is that of a client which trusts it.
 func ClientTLS() *tls.Config {
-	pool := x509.NewCertPool()
-	pool.AddCert(ServerTLS().Certificates[0].Leaf)
-	return &tls.Config{RootCAs: pool, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(8)}
+	return &tls.Config{RootCAs: localhost().Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(8)}
 }
 
 // StartTLS speaks TLS from here on.

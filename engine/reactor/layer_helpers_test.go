@@ -1,57 +1,27 @@
 package reactor
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	crand "crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/binary"
 	"errors"
 	"io"
-	"math/big"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
-	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
-// identity is a certificate for "db.test" and the pool that trusts it.
-var identity = sync.OnceValue(func() (id struct {
-	cert  tls.Certificate
-	roots *x509.CertPool
-}) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "db.test"}, DNSNames: []string{"db.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(crand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		panic(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	id.cert = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-	id.roots = x509.NewCertPool()
-	id.roots.AddCert(leaf)
-	return id
-})
+// identity is a certificate for "db.test" that has issued itself.
+var identity = sync.OnceValue(func() *enginetest.Identity { return enginetest.NewAuthority("db.test", "db.test") })
 
 func serverConfig() *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{identity().cert}}
+	return &tls.Config{Certificates: []tls.Certificate{identity().TLS()}}
 }
 
 func clientConfig() *tls.Config {
-	return &tls.Config{RootCAs: identity().roots, ServerName: "db.test"}
+	return &tls.Config{RootCAs: identity().Pool(), ServerName: "db.test"}
 }
 
 // upper is what stands above a connection's socket on the loop and above the

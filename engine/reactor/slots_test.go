@@ -1,8 +1,6 @@
 package reactor
 
 import (
-	"crypto/ecdsa"
-	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -80,12 +78,9 @@ func TestPeerDoesNotFloodAHandshake(t *testing.T) {
 	// A client with 200 KB of certificates, while all slots are taken: as much as
 	// is needed is read, and the rest when there is a slot.
 	id := identity()
-	template := *id.cert.Leaf
-	template.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3, 4}, Value: make([]byte, 100_000)}}
-	big, err := x509.CreateCertificate(crand.Reader, &template, &template, id.cert.PrivateKey.(*ecdsa.PrivateKey).Public(), id.cert.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
+	big := id.Issue(func(c *x509.Certificate) {
+		c.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3, 4}, Value: make([]byte, 100_000)}}
+	})
 	cfg, ccfg := serverConfig(), clientConfig()
 	cfg.ClientAuth = tls.RequireAnyClientCert
 	taken := make(chan struct{})
@@ -94,7 +89,8 @@ func TestPeerDoesNotFloodAHandshake(t *testing.T) {
 			slots <- struct{}{}
 		}
 		close(taken)
-		return &tls.Certificate{Certificate: [][]byte{id.cert.Certificate[0], big, big}, PrivateKey: id.cert.PrivateKey}, nil
+		shown := id.TLS(big, big)
+		return &shown, nil
 	}
 	l := start(t)
 	r := &recorder{data: echo}

@@ -67,7 +67,7 @@ func TestOtherPeoplesClientsWithTLSAndCompression(t *testing.T) {
 			}
 		}
 		t.Run("Go-MySQL-Driver", func(t *testing.T) {
-			if err := mysql.RegisterTLSConfig("ours", &tls.Config{RootCAs: ours.pool()}); err != nil {
+			if err := mysql.RegisterTLSConfig("ours", &tls.Config{RootCAs: ours.Pool()}); err != nil {
 				t.Fatal(err)
 			}
 			for _, params := range []string{"tls=ours", "tls=ours&compress=true"} {

@@ -1,14 +1,8 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,20 +47,17 @@ func loginIs(t *testing.T, what, addr string, how layers, want string) {
 	}
 }
 
-// authority issues certificates.
+// authority issues certificates, in files.
 type authority struct {
-	t    *testing.T
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	*enginetest.Identity
+	t   *testing.T
+	dir string
 }
 
 // newAuthority makes one, with its certificate in ca.pem of its folder.
 func newAuthority(t *testing.T, name string) *authority {
-	a := &authority{t: t, dir: t.TempDir()}
-	a.cert, a.key = a.sign("ca", &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	})
+	a := &authority{enginetest.NewAuthority(name), t, t.TempDir()}
+	a.write("ca", a.Identity)
 	return a
 }
 
@@ -75,61 +66,16 @@ func (a *authority) file(name string) string { return filepath.Join(a.dir, name)
 // issue makes a certificate for 127.0.0.1 and localhost, good for servers and clients, in
 // name.pem and name-key.pem.
 func (a *authority) issue(name string) *x509.Certificate {
-	cert, _ := a.sign(name, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	})
-	return cert
+	id := a.Named("127.0.0.1", "localhost")
+	a.write(name, id)
+	return id.Cert
 }
 
-func (a *authority) sign(name string, cert *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+func (a *authority) write(name string, id *enginetest.Identity) {
 	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	if _, _, err := id.Write(a.dir, name); err != nil {
 		a.t.Fatal(err)
 	}
-	cert.SerialNumber = big.NewInt(time.Now().UnixNano())
-	cert.NotBefore, cert.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = cert, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.write(name+".pem", "CERTIFICATE", der)
-	a.write(name+"-key.pem", "PRIVATE KEY", secret)
-	made, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return made, key
-}
-
-// write replaces a file in one step.
-func (a *authority) write(name, kind string, der []byte) {
-	a.t.Helper()
-	text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-	err := os.WriteFile(a.file(name+".new"), text, 0o600)
-	if err == nil {
-		err = os.Rename(a.file(name+".new"), a.file(name))
-	}
-	if err != nil {
-		a.t.Fatal(err)
-	}
-}
-
-// pool is the authority alone.
-func (a *authority) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(a.cert)
-	return p
 }
 
 // pair is a certificate and its key from files.
@@ -243,7 +189,7 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	first := newAuthority(t, "first")
 	old := first.issue("proxy")
 	p := startProxy(t, []string{bed.Primary.Addr}, "--proxy-tls-cert="+first.file("proxy.pem"), "--proxy-tls-key="+first.file("proxy-key.pem"))
-	how := layers{tls: &tls.Config{RootCAs: first.pool(), ServerName: "127.0.0.1"}}
+	how := layers{tls: &tls.Config{RootCAs: first.Pool(), ServerName: "127.0.0.1"}}
 	shown := func() *x509.Certificate {
 		s := openLayers(t, p.addr, how)
 		defer s.quit()
