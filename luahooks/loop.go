@@ -218,7 +218,7 @@ frames:
 				fn.Upvalues[inst.b()].SetValue(regs[a])
 				continue
 			case lua.OP_SETTABLE:
-				if t, ok := regs[a].(*lua.LTable); ok && t.Metatable == lua.LNil && t != l.G.Global {
+				if t, ok := regs[a].(*lua.LTable); ok && t.Metatable == lua.LNil && !v.isWatched(t) {
 					key, value := rk(regs, constants, inst.b()), rk(regs, constants, inst.c())
 					if putElement(t, key, value) {
 						v.kept = v.kept || !isPlainValue(value)
@@ -266,24 +266,18 @@ frames:
 				continue
 			case lua.OP_EQ:
 				if equal, ok := same(rk(regs, constants, inst.b()), rk(regs, constants, inst.c())); ok {
-					if equal != (a != 0) {
-						pc++
-					}
+					pc = b.branch(code, pc, equal != (a != 0))
 					continue
 				}
 			case lua.OP_LT, lua.OP_LE:
 				if x, ok := rk(regs, constants, inst.b()).(lua.LNumber); ok {
 					if y, ok := rk(regs, constants, inst.c()).(lua.LNumber); ok {
-						if (x < y || inst.op() == lua.OP_LE && x == y) != (a != 0) {
-							pc++
-						}
+						pc = b.branch(code, pc, (x < y || inst.op() == lua.OP_LE && x == y) != (a != 0))
 						continue
 					}
 				}
 			case lua.OP_TEST:
-				if truth(regs[a]) == (inst.c() == 0) {
-					pc++
-				}
+				pc = b.branch(code, pc, truth(regs[a]) == (inst.c() == 0))
 				continue
 			case lua.OP_TESTSET:
 				if value = regs[inst.b()]; truth(value) == (inst.c() == 0) {
@@ -340,6 +334,19 @@ frames:
 			continue frames
 		}
 	}
+}
+
+// branch is where a program goes on behind a comparison: it leaves the next
+// instruction out, or does it, which is a jump in most cases.
+func (b *budget) branch(code []uint32, pc int, leaveOut bool) int {
+	if leaveOut {
+		return pc + 1
+	}
+	if next := instruction(code[pc]); next.op() == lua.OP_JMP {
+		b.left--
+		return pc + 1 + next.to()
+	}
+	return pc
 }
 
 // mostResults is how many results callMany takes.

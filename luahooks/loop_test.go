@@ -64,11 +64,23 @@ func TestLoopDoesAsGopherLuaDoes(t *testing.T) {
 			a = f("a+b", "+", 1, true); show(a, (f("abc", "[a", 1, true))); a, b = f("aXa", "%u", "2"); show(a, b); a, b = f("", ""); show(a, b); a, b = f("abc", "", 10); show(a, b); a, b = f(12, 2); show(a, b)
 			show(pcall(function() local a, b, c = f("abc", "(b"); return a end)); show(pcall(function() local a = f("abc", "[b"); return a end)); show(pcall(function() local a, b = f("abc"); return a end))
 			show(pcall(function() local a, b = f("abc", "%"); return a end)); a, b = f("abc", "b", nil); show(a, b); a, b, c, d, e = f("abcdefghi", "(a)(b)(c)(d)"); show(a, b, c, d, e); for i = 1, 2 do local p, q, r = f("x1y2", "(%d)", i); show(p, q, r) end`,
-		"numbers as strings":              `print(string.byte(12), string.upper(5), string.sub(123, 2), string.char("65"), tonumber("0x10"), tostring(nil), type(nil), pcall(type))`,
-		"concatenation":                   `print(1 .. "a" .. 2.5, pcall(function() return "a" .. {} end))`,
-		"methods of strings changed":      `local m = getmetatable(""); m.__index = function(s, k) return function() return s .. "." .. k end end; print(("a"):upper(), ("b"):nope())`,
-		"library changed":                 `string.upper = function() return "mine" end; print(("a"):upper(), string.upper("a")); string.upper = nil; print(pcall(function() return ("a"):upper() end))`,
-		"global replaced":                 `type = function() return "mine" end; print(type(1)); proxy = setmetatable({}, {__index = function(_, k) return k end}); print(proxy.connection, proxy.queries)`,
+		"numbers as strings":         `print(string.byte(12), string.upper(5), string.sub(123, 2), string.char("65"), tonumber("0x10"), tostring(nil), type(nil), pcall(type))`,
+		"concatenation":              `print(1 .. "a" .. 2.5, pcall(function() return "a" .. {} end))`,
+		"methods of strings changed": `local m = getmetatable(""); m.__index = function(s, k) return function() return s .. "." .. k end end; print(("a"):upper(), ("b"):nope())`,
+		"library changed":            `string.upper = function() return "mine" end; print(("a"):upper(), string.upper("a")); string.upper = nil; print(pcall(function() return ("a"):upper() end))`,
+		"global replaced":            `type = function() return "mine" end; print(type(1)); proxy = setmetatable({}, {__index = function(_, k) return k end}); print(proxy.connection, proxy.queries)`,
+		"constants change": `for i = 1, 9 do io.write(tostring(proxy.COM_QUERY), " ")
+			if i == 1 then proxy.COM_QUERY = 9 elseif i == 2 then rawset(proxy, "COM_QUERY", nil) elseif i == 3 then rawset(proxy, "COM_QUERY", "raw")
+			elseif i == 4 then coroutine.wrap(function() proxy.COM_QUERY = "co" end)() elseif i == 5 then proxy["COM" .. "_QUERY"] = "concat"
+			elseif i == 6 then getfenv(print).proxy.COM_QUERY = "fenv" elseif i == 7 then proxy.__index = 1; proxy.COM_QUERY = nil end end`,
+		"proxy changes": `local old = proxy; for i = 1, 6 do io.write(tostring(proxy.COM_QUERY), " ")
+			if i == 1 then _G.proxy = {COM_QUERY = "G"} elseif i == 2 then rawset(_G, "proxy", {COM_QUERY = "raw"})
+			elseif i == 3 then coroutine.wrap(function() _G.proxy = {COM_QUERY = "co"} end)() elseif i == 4 then proxy = {COM_QUERY = "own"} elseif i == 5 then proxy = nil; _G.proxy = old end end`,
+		"string changes": `local upper = string.upper; for i = 1, 7 do io.write(("a"):upper(), string.upper("b"), " ")
+			if i == 1 then string.upper = function() return "f" end elseif i == 2 then string["up" .. "per"] = function() return "g" end
+			elseif i == 3 then rawset(string, "upper", function() return "raw" end) elseif i == 4 then coroutine.wrap(function() string.upper = function() return "co" end end)()
+			elseif i == 5 then local s = string; s.upper = upper elseif i == 6 then string = {upper = function() return "mine" end} end end`,
+		"branches":                        `local n = 0; for i = 1, 4 do while i > n do n = n + 1; if n == 3 or not (n ~= 1) then io.write(n, "!") elseif n >= 4 and i then io.write(n, "?") end end end; repeat n = n - 1 until n <= 0; print(n, n == 0 and "zero" or "other", n ~= 0)`,
 		"_G.proxy replaced":               `_G.proxy = { connection = "c" }; print(proxy.connection, proxy.queries)`,
 		"private fields":                  `proxy.connection = 5; print(proxy.connection, proxy.mine); proxy.mine = 1; print(proxy.mine, rawget(proxy, "mine")); rawset(proxy, "queries", "raw"); print(proxy.queries)`,
 		"proxy's metatable changed":       `getmetatable(proxy).__index = function(_, k) return "any " .. k end; print(proxy.connection, proxy.nope)`,

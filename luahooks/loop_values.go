@@ -12,12 +12,19 @@ import (
 
 // getGlobal reads a variable of a function's environment.
 func (v *vm) getGlobal(env *lua.LTable, name string) lua.LValue {
-	if s := v.current; name != "proxy" || s == nil || env != s.env || s.lacks != v.shapeOf(env) {
+	global := v.l.G.Global
+	if s := v.current; name == "proxy" && s != nil && env == s.env && s.lacks == v.shapeOf(env) {
+		if v.std.exposed || env.Metatable != lua.LValue(v.envMeta) {
+			return nil
+		}
+		if value := v.watched(global, name); value != nil {
+			return value
+		}
+	} else {
 		if value := env.RawGetString(name); value != lua.LNil {
 			return value
 		}
 	}
-	global := v.l.G.Global
 	if env != global {
 		if env.Metatable != lua.LValue(v.envMeta) || v.std.exposed {
 			return nil
@@ -27,6 +34,39 @@ func (v *vm) getGlobal(env *lua.LTable, name string) lua.LValue {
 		}
 	}
 	return nilWithout(global)
+}
+
+// Some tables are read over and over again: _G, proxy and string. What was found in
+// them is remembered by the name's place in memory, which is that of a constant in the
+// code. It holds until something may have been assigned to one of them: the loop does
+// not write to them itself, and all others count in stdlib.assigned.
+type memo struct {
+	table    *lua.LTable
+	name     string
+	value    lua.LValue
+	assigned uint64
+}
+
+const memos = 128
+
+func (v *vm) isWatched(t *lua.LTable) bool {
+	return t == v.l.G.Global || t == v.proxy || t == v.std.strings
+}
+
+// watched is a field of a table that is watched, nil if it has none.
+func (v *vm) watched(t *lua.LTable, name string) lua.LValue {
+	p := unsafe.StringData(name)
+	at := uintptr(unsafe.Pointer(p))
+	m := &v.memos[(at^at>>7)%memos]
+	if unsafe.StringData(m.name) == p && len(m.name) == len(name) && m.table == t && m.assigned == v.std.assigned {
+		return m.value
+	}
+	value := t.RawGetString(name)
+	if value == lua.LNil {
+		return nil
+	}
+	*m = memo{t, name, value, v.std.assigned}
+	return value
 }
 
 // shape tells how many keys the hash part of a table has ever had: as long as it is
@@ -52,13 +92,20 @@ func nilWithout(t *lua.LTable) lua.LValue {
 func (v *vm) getField(object lua.LValue, name string) lua.LValue {
 	switch o := object.(type) {
 	case *lua.LTable:
-		if o != v.proxy || !isPrivate(name) || v.lacks != v.shapeOf(o) {
-			if value := o.RawGetString(name); value != lua.LNil {
+		if o != v.proxy {
+			if o == v.std.strings {
+				if value := v.watched(o, name); value != nil {
+					return value
+				}
+			} else if value := o.RawGetString(name); value != lua.LNil {
 				return value
 			}
-		}
-		if o != v.proxy {
 			return nilWithout(o)
+		}
+		if !isPrivate(name) || v.lacks != v.shapeOf(o) {
+			if value := v.watched(o, name); value != nil {
+				return value
+			}
 		}
 		s := v.current
 		if s == nil || v.std.exposed || o.Metatable != lua.LValue(s.inherit) {
@@ -84,10 +131,7 @@ func (v *vm) getMethod(object lua.LValue, name string) lua.LValue {
 		if v.std.exposed {
 			return nil
 		}
-		if method := v.std.strings.RawGetString(name); method != lua.LNil {
-			return method
-		}
-		return nil
+		return v.watched(v.std.strings, name)
 	}
 	return v.getField(object, name)
 }
@@ -122,7 +166,7 @@ func (v *vm) getElement(object, key lua.LValue) lua.LValue {
 func (v *vm) putField(object lua.LValue, name string, value lua.LValue) bool {
 	switch o := object.(type) {
 	case *lua.LTable:
-		if o.Metatable != lua.LNil || o == v.l.G.Global {
+		if o.Metatable != lua.LNil || v.isWatched(o) {
 			return false
 		}
 		smallHash(o)

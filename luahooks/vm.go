@@ -51,6 +51,7 @@ type vm struct {
 	appendFn, prependFn *lua.LFunction
 	queueMethods        *lua.LTable
 	results             [mostResults]lua.LValue // of callMany
+	memos               [memos]memo
 
 	class struct {
 		queue, connection, endpoint, address      *lua.LTable
