@@ -196,6 +196,9 @@ func (sp *splitting) told(s *server, p []byte, at int, mine bool) int {
 	pkt := packet.Packet(p[max(0, len(p)-size):])
 	if s == sp.home && len(pkt) == size {
 		sp.learn(pkt.Payload())
+		if sp.after.on && !sp.after.many { // a CALL: EOFs within it take nothing from its last OK
+			s.resp.CaughtUp()
+		}
 	}
 	if mine {
 		return at

@@ -269,7 +269,10 @@ func (g *GTIDs) Append(dst []byte) []byte {
 }
 
 // AppendCausalWait appends a statement with which a replica waits until it has the
-// set, for up to seconds, a number. Its one value is 0 then.
+// set, for up to seconds, a number with or without a fraction. Its one value is 0
+// then, 1 (MySQL) or -1 (MariaDB) if the time is over, and there is an ERR where
+// MySQL has gtid_mode=OFF. seconds must not be 0: for MySQL that is no limit. A
+// server that is no replica of MariaDB's never has its own writes by this.
 func AppendCausalWait(dst []byte, g *GTIDs, seconds string) []byte {
 	name := "WAIT_FOR_EXECUTED_GTID_SET"
 	if len(g.domains) > 0 {

@@ -156,10 +156,16 @@ func (r *Response) Watch(on bool) {
 //	pkt := packet.Packet(buf[n-r.Told() : n])
 func (r *Response) Told() int { return int(r.told) }
 
-// Missed tells whether an OK with session state of this response has passed
-// that Feed did not stop at though it should watch: one with more than 64 KiB
-// of payload.
-func (r *Response) Missed() bool { return r.missed }
+// Missed tells whether session state has been passed over that a watch was for,
+// in this response and since CaughtUp: that of an OK with more than 64 KiB of
+// payload, or what an EOF has no place for. MariaDB sets the flag in that EOF, and
+// if it ends the statement, what there was to tell is told nowhere; MySQL does not
+// set the flag, and tells it in a later OK of the response if there is one.
+func (r *Response) Missed() bool { return r.missed != 0 }
+
+// CaughtUp takes back what Missed says of EOFs, for a caller who knows that the
+// OK that it was told of has it all.
+func (r *Response) CaughtUp() { r.missed &^= missedEOF }
 
 // Begin expects the response to q, which must have one. The one before has
 // ended.
@@ -196,8 +202,16 @@ type tally struct {
 	affected, insertID uint64
 	warnings           uint16
 	counted            bool
-	missed             bool
+	missed             missed
 }
+
+// missed is a set of where session state was that has been passed over.
+type missed uint8
+
+const (
+	missedEOF  missed = 1 << iota // an EOF has the flag for it
+	missedLong                    // an OK was too long
+)
 
 // Rows is the number of rows that have begun to pass, of all results of the
 // response, and the length of their packets in bytes, headers included.

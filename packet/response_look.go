@@ -237,9 +237,13 @@ func (r *Response) lookEnd(p []byte, n int) saw {
 	} else {
 		r.state = stEnd
 	}
-	if r.tells && status&StatusSessionState != 0 && n >= minOK {
-		if n > maxTold {
-			r.missed = true
+	if r.tells && status&StatusSessionState != 0 {
+		switch {
+		case n < minOK:
+			r.missed |= missedEOF
+			return sawPacket
+		case n > maxTold:
+			r.missed |= missedLong
 			return sawPacket
 		}
 		r.told = int32(HeaderLen + n)

@@ -203,8 +203,8 @@ func (o *oracle) ended(p []byte, mayHaveMore bool) Step {
 	if present {
 		o.at.status = status
 	}
-	if o.has(watched) && o.has(CapSessionTrack) && present && len(p) >= 7 && status&0x4000 != 0 {
-		o.told = len(p) <= 65536
+	if o.has(watched) && o.has(CapSessionTrack) && present && status&0x4000 != 0 {
+		o.told = len(p) >= 7 && len(p) <= 65536
 		o.at.missed = o.at.missed || !o.told
 	}
 	if mayHaveMore && status&0x08 != 0 {

@@ -38,7 +38,9 @@ var toldRows = []tableRow{
 	{name: "an OK with the flag and nothing behind it", asked: query, say: func(s *stream) {
 		s.tell([]byte{0, 0, 0, 2, 0x40, 0, 0}, auto).done(auto | flag)
 	}},
-	{name: "an OK too short for state", asked: query, say: func(s *stream) { s.bytes(0, 0, 0, 2, 0x40).done(auto | flag) }},
+	{name: "an OK too short for state", asked: query, say: func(s *stream) {
+		s.bytes(0, 0, 0, 2, 0x40).see(seen{step: Done, status: auto | flag, missed: true})
+	}},
 	{name: "an OK of one packet", asked: Request{Command: ComInitDB}, say: func(s *stream) { s.okTold(trans, tracking(9)).done(trans | flag) }},
 	{name: "an OK with 0xFE", asked: Request{Command: ComSetOption}, only: CapDeprecateEOF, say: func(s *stream) {
 		s.endTold(auto, tracking(9)).done(auto | flag)
@@ -50,7 +52,10 @@ var toldRows = []tableRow{
 		s.columns(1).row("1").pay(AppendEOF(nil, flag, auto)).done(auto)
 	}},
 	{name: "an EOF with the flag", asked: query, say: func(s *stream) {
-		s.columns(1).row("1").pay(AppendEOF(nil, 0, auto|flag)).done(auto | flag)
+		s.columns(1).row("1").pay(AppendEOF(nil, 0, auto|flag)).see(seen{step: Done, status: auto | flag, missed: true})
+	}},
+	{name: "an EOF with the flag behind definitions", asked: query, never: CapDeprecateEOF, say: func(s *stream) {
+		s.count(1).defs(1).eof(auto | flag).row("1").end(auto).done(auto)
 	}},
 	{name: "several results, some with state", asked: query, say: func(s *stream) {
 		s.okTold(more, tracking(3)).columns(1).row("1").endTold(more, tracking(6)).ok(more).okTold(more, tracking(250)).okTold(auto, tracking(9)).done(auto | flag)
@@ -139,6 +144,36 @@ func TestAWatchMayBeginBetweenTwoFeeds(t *testing.T) {
 	r.Watch(true)
 	if n, step := r.Feed(buf[80:]); n != len(buf)-80 || step != Done {
 		t.Errorf("the rest, watched: %v at %d, want done at %d", step, n, len(buf)-80)
+	}
+}
+
+// MariaDB's CALL of a procedure that writes and has rows, for a client without
+// CapDeprecateEOF: the last OK has the GTID, which covers those before it.
+func TestCaughtUpTakesBackWhatWasMissed(t *testing.T) {
+	s := &stream{caps: shapingSet(0), seq: 1}
+	s.columns(1).row("1").pay(AppendEOF(nil, 0, more|flag)).okTold(more, tracking(9)).columns(1).row("2").pay(AppendEOF(nil, 0, auto|flag))
+	var r Response
+	r.SetCapabilities(s.caps)
+	r.Watch(true)
+	r.Begin(query)
+	n, step := r.Feed(s.buf)
+	if step != Told || !r.Missed() {
+		t.Errorf("%v, missed %v; want told, true", step, r.Missed())
+	}
+	if r.CaughtUp(); r.Missed() {
+		t.Error("caught up, and missed")
+	}
+	if _, step := r.Feed(s.buf[n:]); step != Done || !r.Missed() {
+		t.Errorf("%v, missed %v; want done, true", step, r.Missed())
+	}
+	r.Begin(query)
+	o := OK{Status: auto, SessionState: tracking(64 << 10)}
+	r.Feed((&stream{seq: 1}).pay(o.Append(nil, s.caps)).buf)
+	if r.CaughtUp(); !r.Missed() {
+		t.Error("a long OK is not missed: an EOF only can be caught up with")
+	}
+	if r.Begin(query); r.Missed() {
+		t.Error("missed before anything has come")
 	}
 }
 
