@@ -123,7 +123,8 @@ func (s *layered) login(l login) (said string) {
 		}
 		b = append(append(b, plugin...), 0)
 		if l.caps&capConnectAttrs != 0 {
-			b = append(b, 0)
+			attrs := attributesOf(l.attrs)
+			b = append(append(b, byte(len(attrs))), attrs...)
 		}
 		if c.caps&capZstd != 0 {
 			b = append(b, s.level)
@@ -256,6 +257,9 @@ func (s *layered) changeUser(u user, db string) (said string) {
 		b = append(append(b, db...), 0)
 		b = append(b, 45, 0)
 		b = append(append(b, plugin...), 0)
+		if c.caps&capConnectAttrs != 0 {
+			b = append(b, 0) // servers refuse it without
+		}
 		c.write(c.command(comChangeUser, b))
 		said = s.converse(plugin, u.Password, c.challenge)
 	}) {

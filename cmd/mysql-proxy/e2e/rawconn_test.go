@@ -107,6 +107,16 @@ type rawConn struct {
 	buf       []byte
 }
 
+// attributesOf is a login's field of connection attributes, without the length
+// before it.
+func attributesOf(list map[string]string) (attrs []byte) {
+	for k, v := range list {
+		attrs = append(append(attrs, byte(len(k))), k...)
+		attrs = append(append(attrs, byte(len(v))), v...)
+	}
+	return attrs
+}
+
 // errEnded unwinds a script whose connection ended or timed out.
 var errEnded = errors.New("connection ended")
 
@@ -153,11 +163,7 @@ func (c *rawConn) login(l login) bool {
 		b = append(append(b, plugin...), 0)
 	}
 	if l.caps&capConnectAttrs != 0 {
-		var attrs []byte
-		for k, v := range l.attrs {
-			attrs = append(append(attrs, byte(len(k))), k...)
-			attrs = append(append(attrs, byte(len(v))), v...)
-		}
+		attrs := attributesOf(l.attrs)
 		b = append(append(b, byte(len(attrs))), attrs...)
 	}
 	c.write(c.frame(nil, b))

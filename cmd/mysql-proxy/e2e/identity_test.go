@@ -1,0 +1,344 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"mysqlproxy/packet"
+)
+
+// Every account through every way by which the proxy can come to own what it
+// needs to log in itself: who is let in and who is not is as without it, and it
+// can exactly where it should. That it can is seen by a read that runs at the
+// replica, to which the proxy has logged in.
+
+// identityFront is a proxy that splits, in one mode.
+type identityFront struct {
+	front
+	mode    string
+	replica *recorder
+}
+
+// The modes: those of --auth, with the users-file's two forms.
+const (
+	modeAuto      = "auto"
+	modePasswords = "passwords"
+	modeHashes    = "hashes"
+	modeSync      = "sync"
+	modeOff       = "passthrough"
+)
+
+// identityWay is how a client connects: asks tells that it is one of those that
+// ask for a server's key by themselves.
+type identityWay struct {
+	over int
+	asks bool
+}
+
+func (w identityWay) String() string {
+	if w.asks {
+		return overNames[w.over] + ", asks for keys"
+	}
+	return overNames[w.over]
+}
+
+var identityWays = []identityWay{{over: overTCP}, {overTCP, true}, {over: overTLS}, {over: overSocket}}
+
+func identityFronts(t *testing.T) (list []*identityFront) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "e2e-") // a socket's path has to be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	passwords, hashes := "# users\n", ""
+	for _, a := range accounts() {
+		passwords += a.Name + ":" + a.Password + "\n"
+		hashes += fmt.Sprintf("%s:*%X\n", a.Name, packet.NativeHash([]byte(a.Password)))
+	}
+	never := func(int) bool { return false }
+	always := func(int) bool { return true }
+	same := func(over int) bool { return over == overTLS }
+	for _, p := range []struct {
+		mode, backendTLS string
+		tls              func(int) bool
+		args             []string
+	}{
+		{modeAuto, "off", never, nil},
+		{modeAuto, "same", same, nil},
+		{modeAuto, "require", always, nil},
+		{modePasswords, "same", same, []string{"--auth=users-file", "--users-file=" + file("passwords", passwords)}},
+		{modeHashes, "same", same, []string{"--auth=users-file", "--users-file=" + file("hashes", hashes)}},
+		{modeSync, "require", always, []string{"--auth=sync", "--auth-sync-user=" + bed.Users.App.Name, "--auth-sync-password-file=" + file("sync", bed.Users.App.Password+"\n")}},
+		{modeOff, "same", same, []string{"--auth=passthrough"}},
+	} {
+		f := &identityFront{mode: p.mode}
+		f.name, f.tls = p.mode+", "+p.backendTLS+" to the server", p.tls
+		f.left, f.inClear = map[string]bool{}, map[string]int{}
+		f.socket = filepath.Join(dir, fmt.Sprint(len(list)))
+		f.recorder, f.replica = startRecorder(t, bed.Primary.Addr), startRecorder(t, bed.Replicas[0].Addr)
+		args := append([]string{"-P", f.socket, "-r", f.replica.addr, "--backend-tls=" + p.backendTLS, "--event-threads=1"}, p.args...)
+		f.tcp = startProxy(t, []string{f.recorder.addr}, args...).addr
+		list = append(list, f)
+	}
+	return list
+}
+
+// owns tells whether the proxy can log in as a after a login or a COM_CHANGE_USER
+// of this kind; known is false where that is up to the server. full tells that
+// the server has to ask for the password itself.
+func (f *identityFront) owns(w identityWay, a account, full bool) (owns, known bool) {
+	native := a.Plugin == pluginNative && a.Password != ""
+	client, server := f.safe(w.over)
+	switch {
+	case a.user == bed.Users.Dialog, f.mode == modeOff:
+		return false, true // two questions
+	case f.mode == modePasswords:
+		return true, true
+	case f.mode == modeHashes, f.mode == modeSync:
+		return native, true
+	case a.Password == "", client, w.asks:
+		return true, true
+	case a.uses(pluginSHA256):
+		return server, true // the password is encrypted for the proxy
+	case a.uses(pluginSHA2):
+		return server && full, bed.mysql()
+	}
+	return false, true
+}
+
+func TestIdentityMatrix(t *testing.T) {
+	if relayOnly {
+		t.Fatal("a relay owns nothing")
+	}
+	onEveryFlavour(t, func(t *testing.T) {
+		m := &matrix{admin: adminExec(t), publicKey: serverKey(t), turns: make(chan struct{}, 20)}
+		var wg sync.WaitGroup
+		for _, f := range identityFronts(t) {
+			wg.Go(func() { m.identities(t, f) })
+		}
+		wg.Wait()
+		t.Logf("%d cells", m.cells)
+	})
+}
+
+// identities runs all cells of one proxy.
+func (m *matrix) identities(t *testing.T, f *identityFront) {
+	var wg sync.WaitGroup
+	for _, way := range identityWays {
+		for _, a := range accounts() {
+			for _, what := range []func(*testing.T, *identityFront, identityWay, account){m.identityLogins, m.identityChanges, m.identityRefusals} {
+				wg.Go(func() {
+					m.turns <- struct{}{}
+					defer func() { <-m.turns }()
+					lock := m.cold.RLocker()
+					if cached(a) {
+						lock = &m.cold
+					}
+					lock.Lock()
+					defer lock.Unlock()
+					what(t, f, way, a)
+				})
+			}
+		}
+	}
+	wg.Wait()
+	for _, a := range accounts() {
+		if a.Password == "" {
+			continue
+		}
+		most := 0
+		if !f.tls(overTCP) {
+			most = f.inClear[a.Password]
+		}
+		if n := f.recorder.count(a.Password); n > most {
+			t.Errorf("%s: the password of %s was readable on the way to the primary %d times, want at most %d", f.name, a.Name, n, most)
+		}
+		if n := f.replica.count(a.Password); n > 0 {
+			t.Errorf("%s: the password of %s was readable on the way to the replica %d times", f.name, a.Name, n)
+		}
+	}
+}
+
+func (m *matrix) identityLogins(t *testing.T, f *identityFront, w identityWay, a account) {
+	want := f.want(w.over, a, false)
+	m.identityLogin(t, f, w, a, "login, cold cache", want, cached(a))
+	m.identityLogin(t, f, w, a, "login, warm cache", want, false)
+}
+
+func (m *matrix) identityChanges(t *testing.T, f *identityFront, w identityWay, a account) {
+	want := f.want(w.over, a, false)
+	m.identityChange(t, f, w, a, "change, cold cache", want, cached(a))
+	m.identityChange(t, f, w, a, "change, warm cache", want, false)
+}
+
+func (m *matrix) identityRefusals(t *testing.T, f *identityFront, w identityWay, a account) {
+	want := f.want(w.over, a, true)
+	a.Password = "not the right one"
+	m.identityLogin(t, f, w, a, "login, wrong password", want, false)
+	m.identityChange(t, f, w, a, "change, wrong password", want, false)
+}
+
+// attributes are what a client says of itself.
+func (w identityWay) attributes() map[string]string {
+	if w.asks {
+		return map[string]string{"_client_name": "pymysql"}
+	}
+	return map[string]string{"_client_name": "libmysql"}
+}
+
+func (m *matrix) identityLogin(t *testing.T, f *identityFront, w identityWay, a account, what, want string, full bool) {
+	addr, how := f.way(w.over)
+	s, said := dialLayers(t, addr, how)
+	if s == nil {
+		t.Errorf("%s: %s, %s, %s: no greeting: %s", f.name, w, a.Name, what, said)
+		return
+	}
+	if full {
+		m.forget()
+	}
+	said = s.login(login{user: a.Name, password: a.Password, caps: capsBase&^capConnectWithDB | capConnectAttrs, attrs: w.attributes()})
+	m.identityJudge(t, f, w, a, what, want, said, full, s)
+}
+
+func (m *matrix) identityChange(t *testing.T, f *identityFront, w identityWay, a account, what, want string, full bool) {
+	addr, how := f.way(w.over)
+	app := bed.Users.App
+	s, said := loginLayers(t, addr, how, login{user: app.Name, password: app.Password, caps: capsBase&^capConnectWithDB | capConnectAttrs, attrs: w.attributes()})
+	if s == nil {
+		t.Errorf("%s: %s, before a change to %s: %s", f.name, w, a.Name, said)
+		return
+	}
+	s.inClear = 0
+	if full {
+		m.forget()
+	}
+	said = s.changeUser(a.user, "")
+	m.identityJudge(t, f, w, a, what, want, said, full, s)
+}
+
+// identityJudge looks at how a login or a change went, and whether the proxy can
+// log in as that user.
+func (m *matrix) identityJudge(t *testing.T, f *identityFront, w identityWay, a account, what, want, said string, full bool, s *layered) {
+	defer s.nc.Close()
+	m.mu.Lock()
+	m.cells++
+	m.mu.Unlock()
+	f.mu.Lock()
+	f.inClear[a.Password] += s.inClear
+	f.mu.Unlock()
+	where := fmt.Sprintf("%s: %s, %s (%s), %s", f.name, w, a.Name, a.Plugin, what)
+	if !strings.HasPrefix(said, want) {
+		t.Errorf("%s: got %q, want %q", where, said, want)
+		return
+	}
+	if want != "OK" {
+		return
+	}
+	me := a.Name + "@%"
+	if a.user == bed.Users.Expired {
+		me = "ERR 1820" // it may set a new password, nothing else
+	}
+	if got := s.ask("SELECT CURRENT_USER()"); got != me {
+		t.Errorf("%s: CURRENT_USER() is %q, want %q", where, got, me)
+	}
+	owns, known := f.owns(w, a, full)
+	if a.user != bed.Users.Expired && known {
+		m.ranAt(t, where, owns, s)
+	}
+	s.quit()
+}
+
+// ranAt has a read show whether the session can be at the replica. One that can
+// may not at first, when the machine is busy and logging in takes too long.
+func (m *matrix) ranAt(t *testing.T, where string, replica bool, s *layered) {
+	const read = "/* route=replica */ SELECT @@server_id"
+	want := "1"
+	if replica {
+		want = "2"
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		got := s.ask(read)
+		if got == want {
+			return
+		}
+		if !replica || time.Now().After(end) {
+			t.Errorf("%s: a read ran at server %s, want %s", where, got, want)
+			return
+		}
+	}
+}
+
+// plainClients are the clients of the table that are not asked without TLS: they
+// might refuse.
+var plainClients = map[string]bool{"mysql 9 command line client": true, "MariaDB Connector/J": true, "node mariadb": true}
+
+// Other people's clients log in through a proxy that asks them as they do
+// directly, and the proxy can log in as their user where it should.
+func TestIdentityOfOtherPeoplesClients(t *testing.T) {
+	modules := nodeModules(t)
+	ours := newAuthority(t, "the proxy's authority")
+	ours.issue("proxy")
+	ca := ours.file("ca.pem")
+	const owned = "the proxy can log in as this user"
+	onEveryFlavour(t, func(t *testing.T) {
+		start := func(t *testing.T, how string) *proxy {
+			return startProxy(t, []string{bed.Primary.Addr}, "-r", bed.Replicas[0].Addr, "--log-level=debug", "--proxy-tls="+how,
+				"--proxy-tls-cert="+ours.file("proxy.pem"), "--proxy-tls-key="+ours.file("proxy-key.pem"))
+		}
+		for _, c := range clients {
+			if withoutLayers(c.name) || c.not[bed.Flavour] != "" {
+				continue
+			}
+			path := os.Getenv("PATH")
+			if c.bin != "" {
+				path = fetchedBin(t, c.bin) + ":" + path
+			}
+			for _, way := range []struct {
+				name, proxy, env string
+				owns             bool
+			}{{"plain", "off", "", !plainClients[c.name]}, {"TLS", "require", "DB_TLS=" + ca, true}} {
+				t.Run(c.name+", "+way.name, func(t *testing.T) {
+					p := start(t, way.proxy)
+					clientDB(t, "e2e_client_identity")
+					env := []string{"NODE_PATH=" + modules, "PATH=" + path}
+					if way.env != "" {
+						env = append(env, way.env)
+					}
+					runClient(t, p.addr, "e2e_client_identity", c.command, env...)
+					if got := strings.Contains(p.logs(), owned); got != way.owns {
+						t.Errorf("the proxy owns its identity: %v, want %v", got, way.owns)
+					}
+				})
+			}
+		}
+		if err := mysql.RegisterTLSConfig("identity", &tls.Config{RootCAs: ours.pool()}); err != nil {
+			t.Fatal(err)
+		}
+		for _, params := range []string{"tls=false", "tls=identity"} {
+			t.Run("Go-MySQL-Driver, "+params, func(t *testing.T) {
+				p := start(t, "prefer")
+				clientDB(t, "e2e_client_identity")
+				goDriver(t, openDB(t, p.addr, bed.Users.App, "e2e_client_identity", "multiStatements=true&parseTime=true&"+params))
+				if !strings.Contains(p.logs(), owned) {
+					t.Error("the proxy does not own its identity")
+				}
+			})
+		}
+	})
+}
