@@ -117,6 +117,9 @@ func (s *server) changeUserData(p []byte) (used int) {
 		}
 		used += len(pkt)
 		_, step := s.resp.Feed(pkt)
+		if step == packet.Told { // the OK tells of the session's state, which is known
+			_, step = s.resp.Feed(nil)
+		}
 		c.auth.server = pkt.Seq()
 		to, out := toClient, pkt.Payload()
 		var err error
@@ -133,7 +136,7 @@ func (s *server) changeUserData(p []byte) (used int) {
 			default:
 				to, out, err = c.auth.fromServer(out)
 			}
-		case packet.Malformed, packet.ClientTurn:
+		case packet.Malformed, packet.ClientTurn, packet.Told:
 			err = packet.ErrMalformed
 		case packet.Done:
 		}

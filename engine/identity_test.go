@@ -449,6 +449,24 @@ func TestStrangersAreNotedOnce(t *testing.T) {
 	}
 }
 
+// libmariadb gives its password readable where it was not offered TLS.
+func TestIdentityOfLibmariadbWithoutTLSOnOffer(t *testing.T) {
+	w := newWorld(t)
+	g := Greeting(relayCaps)
+	as := asking{clientName: "libmariadb"}
+	l := as.login()
+	toNative := switchedTo(packet.PluginNative, greetedBy())
+	server := steps(Greet(g), ExpectPacket(1, l.Append(nil, relayCaps)), SendPacket(2, toNative), ExpectPacket(3, ownNative()), SendPacket(4, OK(0)), ExpectEnd())
+	shown := g
+	shown.Plugin = []byte(packet.PluginCachingSHA2)
+	client := steps(ExpectPacket(0, shown.Append(nil)), SendPacket(1, l.Append(nil, relayCaps)), ExpectPacket(2, toNative), SendPacket(3, ownNative()), ExpectPacket(4, OK(0)), Fin())
+	converse(w, server, client, relaying(AuthAuto, false), func(cfg *Config) { cfg.ClientTLS = TLSOff })
+	w.wantEnd(1, ReasonClientClosed)
+	if len(w.log.about("reason:client_plain")) != 1 {
+		t.Errorf("the log does not say client_plain: %v", w.log.about("reason"))
+	}
+}
+
 // What is wiped is wiped: the secret's memory is overwritten with the session's
 // end.
 func TestIdentityIsWiped(t *testing.T) {

@@ -96,7 +96,7 @@ func (c *client) newOwning(user, attributes []byte) *owning {
 // has to wait, for the client is asked first.
 func (o *owning) enrolls(payload []byte, in packet.Login) (waits bool) {
 	c := o.c
-	c.gives = c.safe() || asksForKeys(in.Attributes)
+	c.gives = c.safe() || asksForKeys(in.Attributes, c.shown&packet.CapSSL != 0)
 	o.nonce = bytes.Clone(o.a.challenge)
 	switch {
 	case string(in.Plugin) == packet.PluginCachingSHA2 && len(in.AuthResponse) == sha256.Size:
@@ -138,12 +138,19 @@ func (o *owning) sends(in packet.Login) {
 	o.watches(plugin, in.AuthResponse)
 }
 
-// asksForKeys tells whether a client with these attributes gives its password over
-// any connection: in exchange for a key, for which it asks by itself.
-func asksForKeys(attrs []byte) bool {
+// asksForKeys tells whether a client with these attributes, which has no TLS
+// though it was offered or not, gives its password all the same: in exchange for a
+// key, for which it asks by itself.
+//
+// libmariadb, to 3.3 at least, takes a connection for safe if it was told to use
+// TLS where there is some, and sends its password readable if there is none. It
+// must not be asked unless it has been offered TLS and did not want it.
+func asksForKeys(attrs []byte, offered bool) bool {
 	switch string(attribute(attrs, "_client_name")) {
-	case "pymysql", "mysqlnd", "libmariadb", "Go-MySQL-Driver", "Node-MySQL-2":
+	case "pymysql", "mysqlnd", "Go-MySQL-Driver", "Node-MySQL-2":
 		return true
+	case "libmariadb":
+		return offered
 	}
 	return false
 }

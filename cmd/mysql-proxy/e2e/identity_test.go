@@ -228,7 +228,7 @@ func (m *matrix) identityChange(t *testing.T, f *identityFront, w identityWay, a
 	if full {
 		m.forget()
 	}
-	said = s.changeUser(a.user, "")
+	said = s.changeUser(a.user, bed.Database) // of which the OK tells
 	m.identityJudge(t, f, w, a, what, want, said, full, s)
 }
 
@@ -297,8 +297,11 @@ func TestIdentityOfOtherPeoplesClients(t *testing.T) {
 	ca := ours.file("ca.pem")
 	const owned = "the proxy can log in as this user"
 	onEveryFlavour(t, func(t *testing.T) {
+		// The replica is the primary by another way, for these clients read on one
+		// connection what they have written on another.
+		replica := startRecorder(t, bed.Primary.Addr)
 		start := func(t *testing.T, how string) *proxy {
-			return startProxy(t, []string{bed.Primary.Addr}, "-r", bed.Replicas[0].Addr, "--log-level=debug", "--proxy-tls="+how,
+			return startProxy(t, []string{bed.Primary.Addr}, "-r", replica.addr, "--log-level=debug", "--proxy-tls="+how,
 				"--proxy-tls-cert="+ours.file("proxy.pem"), "--proxy-tls-key="+ours.file("proxy-key.pem"))
 		}
 		for _, c := range clients {
@@ -323,6 +326,9 @@ func TestIdentityOfOtherPeoplesClients(t *testing.T) {
 					runClient(t, p.addr, "e2e_client_identity", c.command, env...)
 					if got := strings.Contains(p.logs(), owned); got != way.owns {
 						t.Errorf("the proxy owns its identity: %v, want %v", got, way.owns)
+					}
+					if way.owns && !used(replica, bed.Users.App.Name) {
+						t.Error("the replica was not logged in to")
 					}
 				})
 			}
