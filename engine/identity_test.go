@@ -235,6 +235,8 @@ func TestIdentityOfALogin(t *testing.T) {
 		{"a client that does not know sha2", asking{clientTLS: true, plugin: packet.PluginNative, response: native}, steps(SendPacket(2, OK(0))), steps(ExpectPacket(3, OK(0))), "client_plugin"},
 		{"sha256 over TLS, seen", asking{clientTLS: true, serverTLS: true, plugin: packet.PluginSHA256, response: ownNulled}, steps(SendPacket(3, OK(0))), steps(ExpectPacket(3, OK(0))), owned},
 		{"a client that answers native and follows switches", asking{clientTLS: true, clientName: "Node-MySQL-2", version: "3.9.0", plugin: packet.PluginNative, response: native}, nil, nil, owned},
+		{"one that follows them over TLS only", asking{clientName: "MariaDB connector/Node", version: "3.5.4", plugin: packet.PluginNative, response: native}, steps(SendPacket(2, OK(0))), steps(ExpectPacket(2, OK(0))), "client_plain"},
+		{"one without a version", asking{clientTLS: true, clientName: "MariaDB Connector/J", plugin: packet.PluginNative, response: native}, steps(SendPacket(2, OK(0))), steps(ExpectPacket(3, OK(0))), "client_plugin"},
 		{"its first version", asking{clientTLS: true, clientName: "Node-MySQL-2", version: "1.5.0", plugin: packet.PluginNative, response: native}, steps(SendPacket(2, OK(0))), steps(ExpectPacket(3, OK(0))), "client_plugin"},
 
 		{"without TLS, for a key", asking{clientName: "pymysql"}, steps(SendPacket(2, switchedTo(packet.PluginNative, greetedBy())), ExpectPacket(3, native), SendPacket(4, OK(0))),

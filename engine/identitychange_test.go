@@ -160,7 +160,7 @@ func TestIdentityWhateverIsSaid(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for i := range 300 {
 		w := sharedWorld(t)
-		as := asking{clientTLS: rng.IntN(3) > 0, clientName: []string{"", "pymysql", "Node-MySQL-2", "libmysql"}[rng.IntN(4)], version: "3"}
+		as := asking{clientTLS: rng.IntN(3) > 0, clientName: []string{"", "pymysql", "Node-MySQL-2", "libmysql"}[rng.IntN(4)], version: "3.1"}
 		if rng.IntN(4) == 0 {
 			as.plugin, as.response = packet.PluginNative, ownNative()
 		}

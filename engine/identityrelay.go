@@ -158,12 +158,24 @@ func asksForKeys(attrs []byte, offered bool) bool {
 // switches tells whether a client that answers by mysql_native_password whatever
 // the greeting says is known to follow a switch to caching_sha2_password.
 func switches(attrs []byte) bool {
-	if string(attribute(attrs, "_client_name")) != "Node-MySQL-2" {
+	var since [2]int // the version that could
+	switch string(attribute(attrs, "_client_name")) {
+	case "Node-MySQL-2":
+		since = [2]int{2, 0}
+	case "MariaDB connector/Node":
+		since = [2]int{2, 5}
+	case "MariaDB Connector/J":
+		since = [2]int{2, 5}
+	default:
 		return false
 	}
-	major, _, _ := bytes.Cut(attribute(attrs, "_client_version"), []byte("."))
-	n, err := strconv.Atoi(string(major))
-	return err == nil && n >= 2
+	parts := bytes.SplitN(attribute(attrs, "_client_version"), []byte("."), 3)
+	if len(parts) < 2 {
+		return false
+	}
+	major, err := strconv.Atoi(string(parts[0]))
+	minor, err2 := strconv.Atoi(string(parts[1]))
+	return err == nil && err2 == nil && (major > since[0] || major == since[0] && minor >= since[1])
 }
 
 // holds tells whether what the server says next has to wait. o may be nil.

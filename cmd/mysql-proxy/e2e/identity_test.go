@@ -284,26 +284,51 @@ func (m *matrix) ranAt(t *testing.T, where string, replica bool, s *layered) {
 	}
 }
 
-// plainClients are the clients of the table that are not asked without TLS: they
-// might refuse.
-var plainClients = map[string]bool{"mysql 9 command line client": true, "MariaDB Connector/J": true, "node mariadb": true}
+// The clients of the table that are not asked for their password without TLS, for
+// they might refuse: those that have none though it is on offer, and those that are
+// not offered any.
+var (
+	unaskedPlain = map[string]bool{"MariaDB Connector/J": true, "node mariadb": true}
+	// unread has those that read in transactions only.
+	unread     = map[string]bool{"PyMySQL": true}
+	unaskedOff = map[string]bool{"MariaDB Connector/J": true, "node mariadb": true, "mysql 9 command line client": true,
+		"mariadb command line client": true, "mariadb 11.8 command line client": true, "mysqlclient": true, "DBD::mysql": true}
+)
 
 // Other people's clients log in through a proxy that asks them as they do
-// directly, and the proxy can log in as their user where it should.
+// directly, the proxy can log in as their user where it should, and does, and
+// nobody's password is readable on the way.
 func TestIdentityOfOtherPeoplesClients(t *testing.T) {
 	modules := nodeModules(t)
 	ours := newAuthority(t, "the proxy's authority")
 	ours.issue("proxy")
 	ca := ours.file("ca.pem")
-	const owned = "the proxy can log in as this user"
-	onEveryFlavour(t, func(t *testing.T) {
-		// The replica is the primary by another way, for these clients read on one
-		// connection what they have written on another.
+	if err := mysql.RegisterTLSConfig("identity", &tls.Config{RootCAs: ours.pool()}); err != nil {
+		t.Fatal(err)
+	}
+	// The replica is the primary by another way, for these clients read on one
+	// connection what they have written on another.
+	through := func(t *testing.T, proxyTLS string, owns, reads bool, run func(addr string)) {
+		t.Helper()
 		replica := startRecorder(t, bed.Primary.Addr)
-		start := func(t *testing.T, how string) *proxy {
-			return startProxy(t, []string{bed.Primary.Addr}, "-r", replica.addr, "--log-level=debug", "--proxy-tls="+how,
-				"--proxy-tls-cert="+ours.file("proxy.pem"), "--proxy-tls-key="+ours.file("proxy-key.pem"))
+		p := startProxy(t, []string{bed.Primary.Addr}, "-r", replica.addr, "--log-level=debug", "--proxy-tls="+proxyTLS,
+			"--proxy-tls-cert="+ours.file("proxy.pem"), "--proxy-tls-key="+ours.file("proxy-key.pem"))
+		front := startRecorder(t, p.addr)
+		clientDB(t, "e2e_client_identity")
+		run(front.addr)
+		if got := strings.Contains(p.logs(), "the proxy can log in as this user"); got != owns {
+			t.Errorf("the proxy owns its identity: %v, want %v", got, owns)
 		}
+		if got := replica.connections() > 0; got != (owns && reads) {
+			t.Errorf("the proxy logged in to the replica: %v, want %v", got, owns && reads)
+		}
+		for _, r := range []*recorder{front, replica} {
+			if n := r.count(bed.Users.App.Password); n > 0 {
+				t.Errorf("the password was readable %d times", n)
+			}
+		}
+	}
+	onEveryFlavour(t, func(t *testing.T) {
 		for _, c := range clients {
 			if withoutLayers(c.name) || c.not[bed.Flavour] != "" {
 				continue
@@ -312,39 +337,32 @@ func TestIdentityOfOtherPeoplesClients(t *testing.T) {
 			if c.bin != "" {
 				path = fetchedBin(t, c.bin) + ":" + path
 			}
+			env := []string{"NODE_PATH=" + modules, "PATH=" + path}
 			for _, way := range []struct {
-				name, proxy, env string
-				owns             bool
-			}{{"plain", "off", "", !plainClients[c.name]}, {"TLS", "require", "DB_TLS=" + ca, true}} {
+				name, proxyTLS string
+				env            []string
+				owns           bool
+			}{
+				{"no TLS on offer", "off", env, !unaskedOff[c.name]},
+				{"TLS on offer", "prefer", env, !unaskedPlain[c.name]},
+				{"TLS", "require", append([]string{"DB_TLS=" + ca}, env...), true},
+			} {
 				t.Run(c.name+", "+way.name, func(t *testing.T) {
-					p := start(t, way.proxy)
-					clientDB(t, "e2e_client_identity")
-					env := []string{"NODE_PATH=" + modules, "PATH=" + path}
-					if way.env != "" {
-						env = append(env, way.env)
-					}
-					runClient(t, p.addr, "e2e_client_identity", c.command, env...)
-					if got := strings.Contains(p.logs(), owned); got != way.owns {
-						t.Errorf("the proxy owns its identity: %v, want %v", got, way.owns)
-					}
-					if way.owns && !used(replica, bed.Users.App.Name) {
-						t.Error("the replica was not logged in to")
-					}
+					through(t, way.proxyTLS, way.owns, !unread[c.name], func(addr string) { runClient(t, addr, "e2e_client_identity", c.command, way.env...) })
 				})
 			}
 		}
-		if err := mysql.RegisterTLSConfig("identity", &tls.Config{RootCAs: ours.pool()}); err != nil {
-			t.Fatal(err)
-		}
-		for _, params := range []string{"tls=false", "tls=identity"} {
-			t.Run("Go-MySQL-Driver, "+params, func(t *testing.T) {
-				p := start(t, "prefer")
-				clientDB(t, "e2e_client_identity")
-				goDriver(t, openDB(t, p.addr, bed.Users.App, "e2e_client_identity", "multiStatements=true&parseTime=true&"+params))
-				if !strings.Contains(p.logs(), owned) {
-					t.Error("the proxy does not own its identity")
+		for _, params := range []string{"tls=false", "tls=preferred", "tls=identity"} {
+			for _, proxyTLS := range []string{"off", "prefer"} {
+				if params == "tls=identity" && proxyTLS == "off" {
+					continue
 				}
-			})
+				t.Run("Go-MySQL-Driver, "+params+", "+proxyTLS, func(t *testing.T) {
+					through(t, proxyTLS, true, true, func(addr string) {
+						goDriver(t, openDB(t, addr, bed.Users.App, "e2e_client_identity", "multiStatements=true&parseTime=true&"+params))
+					})
+				})
+			}
 		}
 	})
 }
