@@ -303,7 +303,7 @@ func TestIdentityOfOtherPeoplesClients(t *testing.T) {
 	ours := newAuthority(t, "the proxy's authority")
 	ours.issue("proxy")
 	ca := ours.file("ca.pem")
-	if err := mysql.RegisterTLSConfig("identity", &tls.Config{RootCAs: ours.pool()}); err != nil {
+	if err := mysql.RegisterTLSConfig("identity", &tls.Config{RootCAs: ours.Pool()}); err != nil {
 		t.Fatal(err)
 	}
 	// The replica is the primary by another way, for these clients read on one
