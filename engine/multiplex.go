@@ -26,7 +26,7 @@ const tying = packet.EffectUserVariable | packet.EffectPrepare | packet.EffectHa
 // session with the primary. The session is idle.
 func (sp *splitting) portable() bool {
 	st := &sp.state
-	return sp.c.id != nil && st.tracked && st.pins == 0 && !st.tied && sp.statements == 0 && !sp.after.on && sp.c.opening == nil &&
+	return sp.c.id != nil && st.tracked && st.unheard == unheardNone && st.pins == 0 && !st.tied && sp.statements == 0 && !sp.after.on && sp.c.opening == nil &&
 		(sp.before == atReader || sp.quiet)
 }
 

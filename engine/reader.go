@@ -28,6 +28,7 @@ const (
 	ownEcho                // repeats the last read at home
 	ownPing                // keeps home from closing
 	ownRestore             // repeats state at a new home
+	ownHeard               // asks home for the GTIDs of its writes
 	ownInsertID            // asks for LAST_INSERT_ID() before home is given away
 )
 
@@ -98,6 +99,11 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		}
 		sp.retry = l.Now() + readerAgain
 		return readyNever, RouteNoReplica
+	}
+	if l.engine.cfg.Consistency == ConsistencySession && sp.state.unheard != unheardNone {
+		sp.ask(sp.home, ownHeard, append([]byte{byte(packet.ComQuery)}, sp.asksGTIDs()...))
+		sp.wait(wishAnswer)
+		return readyLater, 0
 	}
 	// What is repeated may need what the session has written: a database.
 	if l.engine.cfg.Consistency == ConsistencySession && !sp.state.gtids.Empty() && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
@@ -184,6 +190,8 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 		}
 	case ownTrack:
 		sp.state.tracked = !failed && sp.c.loop.pool(sp.home.backend).logs == logsGTIDs
+	case ownHeard:
+		sp.heard(failed)
 	case ownEcho:
 		sp.before = atHome
 	case ownPing:
@@ -222,6 +230,30 @@ func (sp *splitting) waited(failed bool) {
 	}
 	sp.once = RouteBehind
 	sp.behind = sp.c.loop.Now() + behindAgain
+}
+
+// asksGTIDs asks home for GTIDs that it has not told. MariaDB knows the session's
+// last one until the session is reset, MySQL only those of all sessions.
+func (sp *splitting) asksGTIDs() string {
+	switch {
+	case sp.state.lex&packet.LexMariaDB == 0:
+		return "SELECT @@GLOBAL.gtid_executed"
+	case sp.state.unheard == unheardAny:
+		return "SELECT @@GLOBAL.gtid_binlog_pos"
+	}
+	return "SELECT @@SESSION.last_gtid"
+}
+
+// heard is told that home has answered that.
+func (sp *splitting) heard(failed bool) {
+	st := &sp.state
+	st.unheard = unheardNone
+	gtids := firstValue(sp.collect, sp.home.caps)
+	if failed || gtids == "" && st.lex&packet.LexMariaDB == 0 {
+		st.pins |= pinUntracked
+		return
+	}
+	sp.wrote([]byte(gtids))
 }
 
 // open starts a session with b, which was taken for it.

@@ -148,7 +148,7 @@ func interrupted(code uint16) bool {
 // collects tells whether the response to an exchange is looked at when it is
 // whole.
 func (sp *splitting) collects(x own) bool {
-	return (x == ownWait || x == ownPrepare || x == ownTells || x == ownInsertID) && len(sp.collect) < 64<<10
+	return (x == ownWait || x == ownPrepare || x == ownTells || x == ownInsertID || x == ownHeard) && len(sp.collect) < 64<<10
 }
 
 // outcome is what is to be known of a response that is over.
@@ -157,13 +157,14 @@ type outcome struct {
 	writes        bool // the command may have written
 	failed, warns bool
 	told          bool // the server had the occasion to say what the command did
+	open          bool // the session is in a transaction; after an ERR, it was before
 }
 
 // outcome is that of the response that has just ended.
 func (s *server) outcome() outcome {
 	x := s.queue.first()
 	ok, _, _ := s.resp.Counted() // the EOF behind rows has no place for it
-	return outcome{x.Command, x.writes, s.resp.Failed(), s.resp.Warnings() != 0, (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed()}
+	return outcome{x.Command, x.writes, s.resp.Failed(), s.resp.Warnings() != 0, (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed(), s.inTransaction()}
 }
 
 // done is told that the response to a command of the client's has passed.

@@ -47,6 +47,7 @@ type sessionState struct {
 	temporary []string   // temporary tables, "database.table"
 	locks     []string   // named ones
 	tracked   bool       // the server tells of each write's GTID
+	unheard   unheard    // what it has not told of them, so that it has to be asked
 	gtids     packet.GTIDs
 	reset     bool     // there was a COM_RESET_CONNECTION since the login
 	tied      bool     // something of it is only at home
@@ -54,6 +55,16 @@ type sessionState struct {
 	inserted  bool     // LAST_INSERT_ID() may have changed since it was asked for,
 	insertID  uint64   // and was this
 }
+
+// unheard is what a server has not told of the GTIDs of a session's writes: an ERR
+// has no place for them, nor has an EOF, and later OKs do not make up for it.
+type unheard uint8
+
+const (
+	unheardNone unheard = iota
+	unheardLast         // those up to the last one
+	unheardAny          // and which is the last the server does not know any more
+)
 
 // variable is a session variable that the client has set.
 type variable struct {
@@ -174,8 +185,13 @@ func (sp *splitting) happened(was outcome) {
 		st.pins &^= pinNext
 	}
 	failed, told := was.failed, was.told && st.tracked
-	if was.writes && !told && !failed && sp.c.loop.engine.cfg.Consistency == ConsistencySession {
-		st.pins |= pinUntracked
+	if sp.c.loop.engine.cfg.Consistency == ConsistencySession && (was.writes && !told || failed && (was.writes || was.open)) {
+		// An ERR does not tell what was written before it, or committed by it.
+		if st.tracked {
+			st.unheard = max(st.unheard, unheardLast)
+		} else {
+			st.pins |= pinUntracked
+		}
 	}
 	if a.effects&(packet.EffectUnknown|packet.EffectFunction) != 0 && (!told || changed || failed) {
 		st.pins |= pinUnknown
@@ -291,8 +307,12 @@ func (sp *splitting) assign(a packet.Assignment) {
 // forget is told that home has forgotten the session's state.
 func (sp *splitting) forget(user bool) {
 	db := sp.state.database
+	unheard := sp.state.unheard
 	sp.state = sessionState{gtids: sp.state.gtids, reset: !user} // its writes are still its own
 	sp.state.lex = sp.loginLex()
+	if unheard != unheardNone {
+		sp.state.unheard = unheardAny
+	}
 	clear(sp.stmts)
 	sp.statements = 0
 	sp.before = atHome
