@@ -26,9 +26,9 @@ var clients = []struct {
 	bin     string            // the flavour whose fetched programs come first in PATH
 	not     map[string]string // flavours that the client itself cannot talk to, and why
 }{
-	{name: "mariadb command line client", command: []string{"sh", "mariadb_cli.sh"}},
-	{name: "mariadb 11.8 command line client", command: []string{"sh", "mariadb_cli.sh"}, bin: "mariadb11.8"},
-	{name: "mysql 9 command line client", command: []string{"sh", "mysql_cli.sh"}, bin: "mysql9"},
+	{name: "mariadb command line client", command: []string{"sh", "cli.sh", "mariadb"}},
+	{name: "mariadb 11.8 command line client", command: []string{"sh", "cli.sh", "mariadb"}, bin: "mariadb11.8"},
+	{name: "mysql 9 command line client", command: []string{"sh", "cli.sh", "mysql"}, bin: "mysql9"},
 	{name: "mariadb-dump and restore", command: []string{"sh", "mariadb_dump.sh"}},
 	{name: "mariadb-dump 11.8 and restore", command: []string{"sh", "mariadb_dump.sh"}, bin: "mariadb11.8"},
 	// The system's Python: the one that Debian's packages are for.
