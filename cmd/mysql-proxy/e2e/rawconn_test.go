@@ -97,6 +97,7 @@ type rawConn struct {
 	timeout time.Duration
 
 	caps, ext uint32 // in force: what server and client both have
+	version   string // of the server, as its greeting has it
 	threadID  uint32
 	challenge []byte
 	seq       uint8    // of the next packet either side sends
@@ -177,6 +178,7 @@ func (c *rawConn) greeting(p []byte) (caps, ext uint32) {
 	if p[0] != 10 || n < 0 || len(p) < n+45 {
 		c.end("not a greeting: %x", p)
 	}
+	c.version = string(p[1:n])
 	g := p[n+1:]
 	c.threadID = binary.LittleEndian.Uint32(g)
 	c.challenge = append(append([]byte(nil), g[4:12]...), g[31:43]...)
