@@ -50,8 +50,18 @@
 // chosen for it, whatever plugin they use, and only the server says yes or no.
 // The greeting that the client sees is the server's own, less what the proxy
 // cannot pass (maskedCapabilities), with what the proxy itself offers: TLS and
-// compression are between it and either side. A password is read only where one
-// side may send it as it is and the other may not, and is gone with the login.
+// compression are between it and either side. A password is read where one side may
+// send it as it is and the other may not, and is gone with the login.
+//
+// Where reads are split (Config.Split) the proxy has to log in as the client's user
+// at a second backend, and wants to own what that takes: the password, or its SHA1
+// for mysql_native_password. It has it from a file, from a client that it asks as a
+// server with caching_sha2_password would, or from the hashes that the server
+// stores and the client's response; the greeting names that plugin then, so that
+// clients show whether they can be asked. The secret is the session's and is wiped
+// with it. It lets nobody in: a backend has let the client in before, and the next
+// one says yes or no for itself. Without it the session's reads stay where its
+// writes are.
 //
 // A pooled server session has been let in by a server for one user. It is lent
 // to another client session of that user only once a server has let that one in
