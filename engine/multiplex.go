@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 //	a command --> wake: from the pool, reset, or a new one --> restore: state --> choose
 //
 // What cannot be had again keeps a session from it: temporary tables, locks, user
-// variables, prepared statements, handlers, and what the statement before leaves
+// variables, prepared statements, handlers, a role (which a reset leaves), and what the statement before leaves
 // to be asked for (warnings, ROW_COUNT(), FOUND_ROWS()).
 
 // tying are the effects that tie a session to its home until it is reset.
@@ -26,7 +27,8 @@ const tying = packet.EffectUserVariable | packet.EffectPrepare | packet.EffectHa
 // session with the primary. The session is idle.
 func (sp *splitting) portable() bool {
 	st := &sp.state
-	return sp.c.id != nil && st.tracked && st.unheard == unheardNone && st.pins == 0 && !st.tied && sp.statements == 0 && !sp.after.on && sp.c.opening == nil &&
+	role := func(v variable) bool { return v.Key == keyRole }
+	return sp.c.id != nil && !slices.ContainsFunc(st.variables, role) && st.tracked && st.unheard == unheardNone && st.pins == 0 && !st.tied && !sp.called && sp.statements == 0 && !sp.after.on && sp.c.opening == nil &&
 		(sp.before == atReader || sp.quiet)
 }
 
@@ -168,7 +170,8 @@ func (p *pool) before(t time.Duration) (old []*server, rest bool) {
 }
 
 // newest removes the session that a session that splits may have and that has
-// been idle for the shortest time; nil if there is none.
+// been idle for the shortest time; nil if there is none. A database cannot be left
+// without another.
 func (p *pool) newest(sp *splitting, caps packet.Capability) *server {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,7 +179,7 @@ func (p *pool) newest(sp *splitting, caps packet.Capability) *server {
 	list := p.idle[user]
 	for i := len(list) - 1; i >= 0; i-- {
 		s := list[i]
-		if s.conn.Open() && s.caps == caps && s.who.collation == sp.collation && s.mark == sp.c.id.mark() && !s.bares(sp.c) {
+		if s.conn.Open() && (s.who.database == "" || sp.state.database != "") && s.caps == caps && s.who.collation == sp.collation && s.mark == sp.c.id.mark() && !s.bares(sp.c) {
 			p.cut(user, i)
 			return s
 		}

@@ -47,6 +47,7 @@ type splitting struct {
 	complained bool   // that there is no reader is in the log
 
 	statements int               // statements that are prepared
+	called     bool              // something may have set a role, which stays over a COM_RESET_CONNECTION
 	quiet      bool              // the last statement has left nothing that could be asked for
 	caps       packet.Capability // these are home's while there is none
 	primary    *Backend

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	. "mysqlproxy/engine/enginetest"
 	"mysqlproxy/packet"
@@ -75,4 +77,95 @@ func TestWritesThatCannotBeAskedForStayHome(t *testing.T) {
 			gets("SELECT a FROM t", one("p")), ExpectEnd()),
 		steps(gone),
 		steps(asks("INSERT INTO t VALUES (1),(1)", ExpectPacket(1, errs(1062))), asks("SELECT a FROM t", sees("p"))))
+}
+
+// multiplexed has the session give its home away at once.
+func multiplexed(cfg *Config) { cfg.Multiplex, cfg.MultiplexDelay = true, time.Millisecond }
+
+// idles gives a session the time to rest.
+var idles = Do("idle", func(*Conn) error { time.Sleep(250 * time.Millisecond); return nil })
+
+// shelved waits until the pool has n sessions with the primary.
+func shelved(w *world, n int) Step {
+	return Do("wait for idle sessions", func(*Conn) error {
+		p := &w.engine().loops[0].pools[0]
+		eventually(w, "idle sessions", func() error {
+			if got := p.idleOf("app"); got != n {
+				return fmt.Errorf("%d are idle, want %d", got, n)
+			}
+			return nil
+		})
+		return nil
+	})
+}
+
+var resetSession = []byte{byte(packet.ComResetConnection)}
+
+// rests is what a session at home is asked before it is given away.
+var rests = gets("SELECT LAST_INSERT_ID()", one("0"))
+
+// restored is what a pooled session is asked before it is used again.
+var restored = All("restored", ExpectPacket(0, resetSession), SendPacket(1, OK(0)),
+	gets("SET character_set_client=45,character_set_results=45,collation_connection=45", SendPacket(1, OK(0))), ExpectPacket(0, trackMySQL), SendPacket(1, OK(0)))
+
+// A role survives what makes a session new for another client, so whoever has set
+// one keeps its session.
+func TestRolesKeepSessionsFromThePool(t *testing.T) {
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	for _, tc := range []struct {
+		name            string
+		primary, client []Step
+	}{
+		{"set",
+			steps(gets("SET ROLE r", sent), gets("COMMIT", sent)),
+			steps(asks("SET ROLE r", ok), idles, asks("COMMIT", ok))},
+		{"set before a reset",
+			steps(gets("SET ROLE r", sent), ExpectPacket(0, resetSession), sent, ExpectPacket(0, trackMySQL), sent, gets("COMMIT", sent), gets("COMMIT", sent)),
+			steps(asks("SET ROLE r", ok), SendPacket(0, resetSession), ok, asks("COMMIT", ok), idles, asks("COMMIT", ok))},
+		{"perhaps set by a procedure before a reset",
+			steps(gets("CALL p()", sent), ExpectPacket(0, resetSession), sent, ExpectPacket(0, trackMySQL), sent, gets("COMMIT", sent), gets("COMMIT", sent)),
+			steps(asks("CALL p()", ok), SendPacket(0, resetSession), ok, asks("COMMIT", ok), idles, asks("COMMIT", ok))},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			split(t, append(tc.primary, Drain()), nil, tc.client, multiplexed)
+		})
+	}
+}
+
+// The reader has the role that home has kept over a reset.
+func TestRolesStayOverAReset(t *testing.T) {
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	split(t,
+		steps(gets("SET ROLE r", sent), ExpectPacket(0, resetSession), sent, ExpectPacket(0, trackMySQL), sent, ExpectEnd()),
+		steps(ExpectPacket(0, resetSession), sent, gets("SET ROLE r", sent), gets("SELECT a FROM t", one("r")), gone),
+		steps(asks("SET ROLE r", ok), SendPacket(0, resetSession), ok, asks("SELECT a FROM t", sees("r"))))
+}
+
+// A session without a database takes none from the pool that has one.
+func TestPooledSessionsWithADatabase(t *testing.T) {
+	owned(t)
+	w := newWorld(t)
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	none := append(steps(lets(), ExpectPacket(0, tellsMySQL), one("1"), ExpectPacket(0, trackMySQL), sent), gets("COMMIT", sent), rests, restored, gets("COMMIT", sent), Drain())
+	with := steps(lets(), ExpectPacket(0, trackMySQL), sent, ExpectPacket(0, []byte("\x02db")), sent, gets("COMMIT", sent), rests, Drain())
+	cfg := w.config(w.server(none, with), w.server())
+	cfg.Backends[1].ReadOnly = true
+	cfg.Split = true
+	multiplexed(&cfg)
+	w.start(cfg)
+	a := w.clientNow("without", Enter(ModernCaps), asks("COMMIT", ok), shelved(w, 1))
+	w.clientNow("with", Enter(ModernCaps), SendPacket(0, []byte("\x02db")), ok, asks("COMMIT", ok), shelved(w, 2))
+	if err := a.Run(asks("COMMIT", ok)); err != nil {
+		t.Error(err)
+	}
+}
+
+// MariaDB forgets a session's state before it refuses a COM_CHANGE_USER.
+func TestReadsStayHomeAfterARefusedChangeOfUser(t *testing.T) {
+	sent := SendPacket(1, OK(0))
+	change := append([]byte{byte(packet.ComChangeUser)}, "nobody\x00\x00\x00"...)
+	split(t,
+		steps(gets("SET sql_mode='ANSI'", sent), ExpectPacket(0, change), SendPacket(1, errs(1045)), gets("SELECT a FROM t", one("p")), ExpectEnd()),
+		nil,
+		steps(asks("SET sql_mode='ANSI'", ExpectPacket(1, OK(0))), SendPacket(0, change), ExpectPacket(1, errs(1045)), asks("SELECT a FROM t", sees("p"))))
 }

@@ -129,6 +129,7 @@ const mayWrite = packet.EffectWrite | packet.EffectUnknown | packet.EffectFuncti
 // notes keeps what a statement may leave at home only.
 func (sp *splitting) notes(e packet.Effects) {
 	sp.state.tied = sp.state.tied || e&tying != 0
+	sp.called = sp.called || e&(packet.EffectUnknown|packet.EffectFunction) != 0
 	sp.state.inserted = sp.state.inserted || e&(packet.EffectLastInsertID|packet.EffectWrite|packet.EffectUnknown) != 0
 }
 
@@ -195,6 +196,11 @@ func (sp *splitting) happened(was outcome) {
 	}
 	if a.effects&(packet.EffectUnknown|packet.EffectFunction) != 0 && (!told || changed || failed) {
 		st.pins |= pinUnknown
+	}
+	if failed && a.forgets {
+		// MariaDB has forgotten the session before it looks at a COM_CHANGE_USER's password.
+		st.pins |= pinVariables | pinUntracked
+		sp.dropReader()
 	}
 	if failed {
 		// What had several parts may have done some of them.
@@ -289,6 +295,9 @@ func (sp *splitting) qualified(name string) string {
 	return sp.state.database + "." + name
 }
 
+// keyRole is the Key of SET ROLE.
+const keyRole = "role"
+
 // assign remembers an assignment, in place of an earlier one to the same
 // variable.
 func (sp *splitting) assign(a packet.Assignment) {
@@ -307,11 +316,19 @@ func (sp *splitting) assign(a packet.Assignment) {
 // forget is told that home has forgotten the session's state.
 func (sp *splitting) forget(user bool) {
 	db := sp.state.database
-	unheard := sp.state.unheard
+	unheard, roles := sp.state.unheard, sp.state.variables
+	if user {
+		roles, sp.called = nil, false
+	}
 	sp.state = sessionState{gtids: sp.state.gtids, reset: !user} // its writes are still its own
 	sp.state.lex = sp.loginLex()
 	if unheard != unheardNone {
 		sp.state.unheard = unheardAny
+	}
+	for _, v := range roles { // a COM_RESET_CONNECTION leaves the role as it is
+		if v.Key == keyRole {
+			sp.assign(v.Assignment)
+		}
 	}
 	clear(sp.stmts)
 	sp.statements = 0
