@@ -30,6 +30,10 @@ type Backend struct {
 	since   atomic.Int64 // unix seconds
 	clients atomic.Int64
 
+	weight int // of a read-only one next to others, at least 1
+	probed probed
+	prober *prober // nil without health probes
+
 	// What scripts keep here: the numbers are theirs, but for the limit of idle
 	// sessions, which is kept where there is one.
 	uuid             atomic.Pointer[string]
@@ -42,6 +46,22 @@ func (b *Backend) State() BackendState { return BackendState(b.state.Load()) }
 // Clients is the number of client sessions that have a session with b, or are
 // connecting to it.
 func (b *Backend) Clients() int { return int(b.clients.Load()) }
+
+// reached is told that the backend has taken a connection. Where probes tell
+// whether one that is DOWN is back, that is not enough.
+func (b *Backend) reached() {
+	if b.probed.on.Load() && b.State() == BackendDown {
+		return
+	}
+	b.set(BackendUp)
+}
+
+// suspect is told that a session with the backend has ended without a word.
+func (b *Backend) suspect() {
+	if b.prober != nil {
+		b.prober.kick(false)
+	}
+}
 
 // set tells whether the state changed by it.
 func (b *Backend) set(s BackendState) bool {
@@ -65,15 +85,16 @@ type backends struct {
 // once it is down. Like MySQL Proxy's, its clock has whole seconds.
 const wakeAfter = 4
 
-// wake makes backends that have been down for a while worth a try again. There
-// is no other way back: a client has to try. It reports those it woke.
+// wake makes backends that have been down for a while worth a try again, but for
+// those that are probed. There is no other way back: a client has to try. It
+// reports those it woke.
 func (bs *backends) wake(now time.Time, woken func(*Backend)) {
 	last, sec := bs.checked.Load(), now.Unix()
 	if sec == last || !bs.checked.CompareAndSwap(last, sec) {
 		return
 	}
 	for _, b := range bs.list {
-		if b.State() == BackendDown && sec-b.since.Load() > wakeAfter &&
+		if b.State() == BackendDown && !b.probed.on.Load() && sec-b.since.Load() > wakeAfter &&
 			b.state.CompareAndSwap(int32(BackendDown), int32(BackendUnknown)) {
 			woken(b)
 		}
@@ -89,25 +110,6 @@ func (bs *backends) take() *Backend {
 		var fewest int64
 		for _, b := range bs.list {
 			if b.ReadOnly || b.State() == BackendDown {
-				continue
-			}
-			if n := b.clients.Load(); best == nil || n < fewest {
-				best, fewest = b, n
-			}
-		}
-		if best == nil || best.clients.CompareAndSwap(fewest, fewest+1) {
-			return best
-		}
-	}
-}
-
-// takeReplica is take for a read-only backend.
-func (bs *backends) takeReplica() *Backend {
-	for {
-		var best *Backend
-		var fewest int64
-		for _, b := range bs.list {
-			if !b.ReadOnly || b.State() == BackendDown {
 				continue
 			}
 			if n := b.clients.Load(); best == nil || n < fewest {

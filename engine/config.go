@@ -80,6 +80,9 @@ type Config struct {
 	// ZstdLevel what backends are asked for: 1 to 9, and 1 to 22.
 	ZlibLevel, ZstdLevel int
 
+	// Health says how backends are probed; nil: not at all.
+	Health *HealthConfig
+
 	// Admin is the admin plugin, nil without it.
 	Admin func(hook.Global) (*AdminConfig, error)
 
@@ -90,6 +93,9 @@ type Config struct {
 type BackendConfig struct {
 	Addr     reactor.Addr
 	ReadOnly bool // from --proxy-read-only-backend-addresses
+	// Weight is the share of reads that a read-only backend gets next to others.
+	// Below 1 it is 1.
+	Weight int
 }
 
 // Consistency is what a read at a read-only backend sees.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +31,9 @@ type Engine struct {
 	explains  bool // the log tells where each command goes
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown
+
+	probing   sync.WaitGroup
+	probeless context.CancelFunc // ends the probes
 }
 
 // New checks cfg and binds the listeners; nothing is accepted before Start.
@@ -50,7 +54,12 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, fmt.Errorf("backend %s is given twice", b.Addr)
 		}
 		seen[b.Addr.String()] = true
-		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly, index: len(e.backends.list)})
+		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly, index: len(e.backends.list), weight: max(1, b.Weight)})
+	}
+	if cfg.Health != nil {
+		for _, b := range e.backends.list {
+			b.prober = newProber(e, b)
+		}
 	}
 	for _, b := range e.backends.list {
 		e.shown = append(e.shown, scriptBackend{b, e})
@@ -63,7 +72,7 @@ func New(cfg Config) (_ *Engine, err error) {
 		}
 		loops = append(loops, l)
 		e.loops = append(e.loops, &loop{
-			Loop: l, engine: e, number: len(e.loops), pools: make([]pool, len(e.backends.list)), empty: make(chan struct{}),
+			Loop: l, engine: e, number: len(e.loops), pools: make([]pool, len(e.backends.list)), dice: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), empty: make(chan struct{}),
 		})
 	}
 	byLoop := map[*reactor.Loop]*loop{}
@@ -148,6 +157,13 @@ func (e *Engine) Start() error {
 			}
 		}()
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.probeless = cancel
+	for _, b := range e.backends.list {
+		if b.prober != nil {
+			e.probing.Go(func() { b.prober.run(ctx) })
+		}
+	}
 	for _, ln := range e.listeners {
 		ln.Start()
 	}
@@ -178,6 +194,8 @@ func (e *Engine) Wait() {
 	for _, l := range e.loops {
 		<-l.empty
 	}
+	e.probeless()
+	e.probing.Wait()
 	for _, l := range e.loops {
 		l.Stop()
 	}
@@ -198,5 +216,8 @@ func (e *Engine) woken(b *Backend) {
 func (b *Backend) fail(e *Engine, err error) {
 	if b.set(BackendDown) {
 		e.cfg.Log.Log(context.Background(), LevelMessage, "connecting to backend failed, it is down; retrying with a different backend", "backend", b.Addr.String(), "error", err)
+	}
+	if b.prober != nil {
+		b.prober.kick(true)
 	}
 }

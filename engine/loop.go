@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
@@ -25,6 +26,8 @@ type loop struct {
 	packed     []byte          // a query of a script as packets, and what goes before it: for one write
 	collected  []byte          // memory for the next response that is collected for a script
 	injections hook.Injections // those that are over
+
+	dice *rand.Rand // for the choice of a replica
 
 	sweep    reactor.Timer // when idle sessions are looked at
 	draining bool          // the proxy stops: sessions end when they become idle

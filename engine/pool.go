@@ -31,6 +31,7 @@ type pool struct {
 	reserved int // how many of them are only for their owners
 
 	logs    logs         // whether the backend's writes have GTIDs; the loop's
+	speed   speed        // of the backend's answers to reads; the loop's
 	applied packet.GTIDs // what the backend is known to have of sessions' writes; the loop's
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"time"
 
@@ -77,15 +78,15 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 			l.Arm(&sp.timer, readerWithin)
 		}
 		return readyLater, 0
-	case r != nil && sp.state.database == "" && sp.at.database != "":
+	case r != nil && (sp.state.database == "" && sp.at.database != "" || !r.backend.Health().reads()):
 		sp.dropReader() // a database cannot be left
 		fallthrough
 	case r == nil:
 		if l.Now() < sp.retry {
-			return readyNever, RouteNoReplica
+			return readyNever, sp.lacks
 		}
 		l.engine.backends.wake(time.Now(), l.engine.woken)
-		if b := l.engine.backends.takeReplica(); b != nil {
+		if b := l.takeReplica(); b != nil {
 			if s := l.pool(b).newest(sp, sp.readerCaps()); s != nil {
 				s.client, s.reads = c, true
 				s.enter(serverReady)
@@ -97,8 +98,8 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 			sp.wait(wishReader)
 			return readyLater, 0
 		}
-		sp.retry = l.Now() + readerAgain
-		return readyNever, RouteNoReplica
+		sp.retry, sp.lacks = l.Now()+readerAgain, l.engine.backends.lack()
+		return readyNever, sp.lacks
 	}
 	if l.engine.cfg.Consistency == ConsistencySession && sp.state.unheard != unheardNone {
 		sp.ask(sp.home, ownHeard, append([]byte{byte(packet.ComQuery)}, sp.asksGTIDs()...))
@@ -287,7 +288,10 @@ func (sp *splitting) readerCaps() packet.Capability {
 
 // failed is told that no session with b could be opened.
 func (sp *splitting) failed(b *Backend, err error) {
-	sp.once, sp.retry = RouteNoReplica, sp.c.loop.Now()+readerAgain
+	sp.once = RouteNoReplica
+	if b.State() != BackendDown { // else another may do
+		sp.retry, sp.lacks = sp.c.loop.Now()+readerAgain, RouteNoReplica
+	}
 	if sp.complained {
 		return
 	}
@@ -298,7 +302,8 @@ func (sp *splitting) failed(b *Backend, err error) {
 // unreadable gives the reader up for a while: the read that waits goes home.
 func (sp *splitting) unreadable() {
 	sp.dropReader()
-	sp.once, sp.retry = RouteNoReplica, sp.c.loop.Now()+readerAgain
+	sp.once, sp.lacks = RouteNoReplica, RouteNoReplica
+	sp.retry = sp.c.loop.Now() + readerAgain
 	if sp.wish != wishNone {
 		sp.resume()
 	}
@@ -358,10 +363,44 @@ func (sp *splitting) readerEnded(s *server) {
 	}
 }
 
+// lost is told that b does not answer any more. A read of whose response nothing
+// has come is answered at home. What has begun to come may go on one day, as it
+// may without a proxy.
+func (sp *splitting) lost(b *Backend) {
+	switch r := sp.reader; {
+	case r != nil && r.backend == b:
+		if sp.c.server != r || r.queue.empty() || r.queue.first().own != ownNone || !r.resp.Begun() {
+			sp.readerEnded(r)
+		}
+	case sp.wish == wishReader && sp.c.opening != nil && sp.c.opening.backend == b && sp.c.opening.own != nil:
+		sp.c.opening.own.fail(errLost)
+	}
+}
+
+var errLost = errors.New("it does not answer health probes any more")
+
+// lost gives up what the loop's splitting sessions have with b, which does not
+// answer any more.
+func (l *loop) lost(b *Backend) {
+	if !l.engine.cfg.Split {
+		return
+	}
+	l.each(func(c *client) {
+		if c.sp != nil && c.state < clientClosing {
+			c.sp.lost(b)
+		}
+	})
+	old, _ := l.pool(b).before(l.Now() + 1)
+	for _, s := range old {
+		s.retire()
+	}
+}
+
 // again has home answer the read that the reader could not.
 func (sp *splitting) again(why RouteReason) {
 	h := sp.home
 	sp.turn(h)
+	sp.asked = time.Time{}
 	pkt := packet.Packet(sp.read)
 	q, _ := packet.Expect(pkt.Payload(), pkt.PayloadLen())
 	sp.count(atHome, why)

@@ -33,13 +33,14 @@ const (
 	RouteBehind                                   // the replica lacks the session's own writes
 	RouteReplicaError                             // the replica answered with an ERR; the primary is asked
 	RouteReplicaLost                              // the replica's session ended over it
+	RouteLagging                                  // no replica is near enough to the primary, or replicates at all
 	routeReasons                                  // where they end
 )
 
 var routeReasonNames = [...]string{
 	"command", "too_long", "last_statement", "hint", "in_transaction", "autocommit_off", "temporary_table", "table_lock", "named_lock",
 	"session_variable", "next_transaction", "xa", "called", "untracked", "tracking", "pipelined", "no_identity", "no_replica", "behind",
-	"replica_error", "replica_lost",
+	"replica_error", "replica_lost", "lagging",
 }
 
 // String is the reason's name.

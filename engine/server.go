@@ -119,7 +119,7 @@ func (s *server) inTransaction() bool {
 // Opened: the backend has taken the connection.
 func (s *server) Opened(*reactor.Conn) {
 	s.enter(serverGreeting)
-	s.backend.set(BackendUp)
+	s.backend.reached()
 	if s.own != nil {
 		s.own.opened()
 	}
@@ -359,6 +359,9 @@ func (s *server) unasked(p []byte, n int) (used int, end CloseReason) {
 func (s *server) EOF(*reactor.Conn) {
 	c := s.client
 	s.tainted = true
+	if s.state > serverGreeting && s.state < serverClosing {
+		s.backend.suspect()
+	}
 	switch {
 	case s.own != nil:
 		s.own.eof()
@@ -397,6 +400,9 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 		s.loop.pool(s.backend).drop(s)
 	}
 	s.enter(serverClosed)
+	if was > serverGreeting && was < serverClosing {
+		s.backend.suspect()
+	}
 	if s.own != nil {
 		s.own.closed(was, err)
 		return

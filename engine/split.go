@@ -61,7 +61,10 @@ type splitting struct {
 	changed bool // the server has said that the command changed its session's state
 
 	touched time.Duration // when home was sent something last, on the loop's clock
-	retry   time.Duration // when a reader may be looked for again
+	retry   time.Duration // when a reader may be looked for again,
+	lacks   RouteReason   // and why there is none until then
+	reads   uint          // that went to readers
+	asked   time.Time     // when the one did that is measured; zero: none is
 	behind  time.Duration // when one that lacks the session's writes may be asked again
 	timer   reactor.Timer // of what the proxy itself awaits of the reader
 }
@@ -265,6 +268,7 @@ func (sp *splitting) goRead(b []byte, why RouteReason) (*server, choice) {
 	sp.once, sp.why = 0, why
 	sp.count(atReader, why)
 	sp.turn(sp.reader)
+	sp.asks()
 	return sp.reader, chosen
 }
 

@@ -113,6 +113,7 @@ func (sp *splitting) begins(s *server, x *exchange, b []byte) bool {
 		if len(b) < packet.HeaderLen+1 {
 			return false
 		}
+		sp.answers()
 		if b[packet.HeaderLen] != 0xff {
 			return true
 		}

@@ -159,5 +159,8 @@ func (s *settings) check() error {
 	if err := s.checkTLS(); err != nil {
 		return err
 	}
+	if err := s.checkHealth(); err != nil {
+		return err
+	}
 	return s.checkIdentity()
 }

@@ -66,6 +66,16 @@ type settings struct {
 	AuthSyncUser         string
 	AuthSyncPasswordFile string
 
+	HealthUser         string
+	HealthPassword     string
+	HealthPasswordFile string
+	HealthInterval     time.Duration
+	HealthTimeout      time.Duration
+	HealthRise         int
+	HealthFall         int
+	MaxReplicaLag      time.Duration
+	ReadWeights        []string
+
 	ProxyTLS           string
 	ProxyTLSCert       string
 	ProxyTLSKey        string

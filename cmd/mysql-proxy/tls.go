@@ -76,6 +76,9 @@ func checkSecurity(s *settings) error {
 	if err := security(&engine.Config{}, &own, nil, quiet); err != nil {
 		return err
 	}
+	if _, err := s.health(); err != nil {
+		return err
+	}
 	if _, err := openUsers(s, quiet); err != nil || s.AuthSyncPasswordFile == "" {
 		return err
 	}

@@ -95,6 +95,13 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		}
 		c.Listen = append(c.Listen, a)
 	}
+	weights, err := s.weights()
+	if err != nil {
+		return c, err
+	}
+	if c.Health, err = s.health(); err != nil {
+		return c, err
+	}
 	seen := map[reactor.Addr]string{}  // how the address was given
 	hosts := map[reactor.Addr]string{} // its host alone
 	add := func(option string, addresses []string, readOnly bool) error {
@@ -110,7 +117,7 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 			if e, err := reactor.SplitAddr(text); err == nil {
 				hosts[a] = e.Host
 			}
-			c.Backends = append(c.Backends, engine.BackendConfig{Addr: a, ReadOnly: readOnly})
+			c.Backends = append(c.Backends, engine.BackendConfig{Addr: a, ReadOnly: readOnly, Weight: weights[text]})
 		}
 		return nil
 	}

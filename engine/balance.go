@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// This file is which replica a session reads from.
+//
+//	those fit for reads --> two of them, by weight and chance --> the one with less to do
+//
+// Two and not the best of all: what is known of the load is never of this moment,
+// and everybody would go to the same one.
+
+// takeReplica chooses a read-only backend for reads and counts the client that
+// asked to it. It is nil if there is none. release gives it back.
+func (l *loop) takeReplica() *Backend {
+	var fit [maxChoice]*Backend
+	n := 0
+	for _, b := range l.engine.backends.list {
+		if b.ReadOnly && b.State() != BackendDown && b.Health().reads() && n < len(fit) {
+			fit[n] = b
+			n++
+		}
+	}
+	now := l.Now()
+	b := choose(fit[:n], l.dice, func(b *Backend) float64 { return l.burden(b, now) })
+	if b != nil {
+		b.clients.Add(1)
+	}
+	return b
+}
+
+// maxChoice is among how many replicas is chosen.
+const maxChoice = 64
+
+// choose draws two of bs, each as likely as its weight, and returns the one with
+// the smaller burden, the first of equals; nil if there is none.
+func choose(bs []*Backend, dice *rand.Rand, burden func(*Backend) float64) *Backend {
+	if len(bs) == 0 {
+		return nil
+	}
+	i := draw(bs, dice)
+	if len(bs) == 1 {
+		return bs[0]
+	}
+	one := bs[i]
+	bs[i] = bs[len(bs)-1]
+	other := bs[draw(bs[:len(bs)-1], dice)]
+	bs[len(bs)-1] = one
+	if burden(other) < burden(one) {
+		return other
+	}
+	return one
+}
+
+// draw is the place of one of bs.
+func draw(bs []*Backend, dice *rand.Rand) int {
+	sum := 0
+	for _, b := range bs {
+		sum += b.weight
+	}
+	at := dice.IntN(sum)
+	for i, b := range bs {
+		if at -= b.weight; at < 0 {
+			return i
+		}
+	}
+	return len(bs) - 1
+}
+
+// burden is what one more client would be to b: how many it has, by its weight,
+// and how long each waits. now is on the loop's clock.
+func (l *loop) burden(b *Backend, now time.Duration) float64 {
+	wait := max(b.Latency(), l.pool(b).speed.mean(now)) + evenly
+	return float64(b.clients.Load()+1) / float64(b.weight) * float64(wait)
+}
+
+const (
+	// evenly is added to response times: differences far below it count little.
+	evenly = time.Millisecond
+	// speedMemory is after how long a response time counts for a third of what it
+	// did.
+	speedMemory = 10 * time.Second
+	// speedSample is how many of a session's reads are measured: one of so many.
+	speedSample = 8
+)
+
+// asks is told that a read goes to the reader: some are measured.
+func (sp *splitting) asks() {
+	if sp.reads++; sp.reads%speedSample == 1 {
+		sp.asked = time.Now()
+	}
+}
+
+// answers is told that the response to a read begins.
+func (sp *splitting) answers() {
+	if !sp.asked.IsZero() {
+		l := sp.c.loop
+		l.pool(sp.reader.backend).speed.add(time.Since(sp.asked), l.Now())
+		sp.asked = time.Time{}
+	}
+}
+
+// speed is the mean of response times as far as one loop has seen them; what is
+// long ago counts less. It belongs to its loop.
+type speed struct {
+	took time.Duration
+	at   time.Duration // the last one, on the loop's clock
+}
+
+// add adds a response time.
+func (s *speed) add(took, now time.Duration) {
+	// The first of a while counts for a part, as one read may just be a long one.
+	keep := min(fading(now-s.at), 1-1./32)
+	keep = max(keep, 1-1./4)
+	s.took, s.at = time.Duration(float64(s.took)*keep+float64(took)*(1-keep)), now
+}
+
+// mean is the mean. Without response times it fades, for a backend that got no
+// reads because it was slow may be fast now.
+func (s *speed) mean(now time.Duration) time.Duration {
+	return time.Duration(float64(s.took) * fading(now-s.at))
+}
+
+func fading(d time.Duration) float64 { return math.Exp(-float64(d) / float64(speedMemory)) }
+
+// lack says why takeReplica has found none.
+func (bs *backends) lack() RouteReason {
+	for _, b := range bs.list {
+		if b.ReadOnly && b.State() != BackendDown && b.Health().behind() {
+			return RouteLagging
+		}
+	}
+	return RouteNoReplica
+}
