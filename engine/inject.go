@@ -62,12 +62,8 @@ func (x *scripted) send(s *server, q query, payload []byte) {
 		s.tainted = true
 	}
 	if s.stale {
-		if both, ok := x.c.loop.behindReset(q.packets); ok && x.renews(s) {
-			s.stale = false
-			s.skip++
-			s.expect(exchange{Request: packet.Request{Command: packet.ComResetConnection}})
-			q.packets = both
-		} else if x.renew(s) {
+		var wait bool
+		if q.packets, wait = x.renew(s, q.packets); wait {
 			q.packets = bytes.Clone(q.packets)
 			x.cmd.held = &q
 			return
@@ -76,41 +72,45 @@ func (x *scripted) send(s *server, q query, payload []byte) {
 	x.transmit(s, q)
 }
 
-// renews tells whether a COM_RESET_CONNECTION is all that renew would send, and the
-// command need not wait for its OK: then both go out in one write.
-func (x *scripted) renews(s *server) bool {
-	own := s.who.collation
-	db := x.half.DefaultDB
-	return s.renews && s.zip == nil && !s.moved && (db == "" || s.half.DefaultDB == db) &&
-		(own == 0 || own == s.collation || s.offers&packet.CapLongPassword == 0)
+// renew has s, which was another client's, forget what that client left in it,
+// and restores what a COM_RESET_CONNECTION leaves or takes. It returns packets, of
+// the command that is next, as they are to be sent, and whether they have to wait
+// for the server's word. Where they need not, and lie behind a COM_RESET_CONNECTION
+// already, one write has both.
+func (x *scripted) renew(s *server, packets []byte) (_ []byte, wait bool) {
+	more := x.restore(s)
+	wait = len(more) > 0 || !s.renews
+	both, ok := x.c.loop.behindReset(packets)
+	s.stale = false
+	s.skip += uint8(1 + len(more)) // at most 3
+	s.expect(exchange{Request: packet.Request{Command: packet.ComResetConnection}})
+	if ok && !wait && s.zip == nil {
+		return both, false
+	}
+	s.command(resetConnection)
+	for _, p := range more {
+		s.expect(exchange{Request: packet.Request{Command: packet.Command(p[packet.HeaderLen])}})
+		s.command(p)
+	}
+	return packets, wait
 }
 
-// renew has s, which was another client's, forget what that client left in it,
-// go back to the charset of its login, and select this one's database: a
-// COM_RESET_CONNECTION leaves that as it is.
-// It tells whether a command has to wait for the server's word.
-func (x *scripted) renew(s *server) (wait bool) {
-	s.stale = false
-	s.skip++
-	s.expect(exchange{Request: packet.Request{Command: packet.ComResetConnection}})
-	s.command(resetConnection)
+// restore has the commands that give s back the charset of its login, and select
+// this client's database.
+func (x *scripted) restore(s *server) (commands [][]byte) {
+	add := func(c packet.Command, arg string) {
+		commands = append(commands, packet.AppendPacket(nil, 0, append([]byte{byte(c)}, arg...)))
+	}
 	if own := s.who.collation; own != 0 && own != s.collation && s.offers&packet.CapLongPassword != 0 {
 		// MariaDB goes back to what the login has asked for, MySQL to its own default.
 		n := strconv.Itoa(int(own))
-		s.skip++
-		s.expect(exchange{Request: packet.Request{Command: packet.ComQuery}})
-		s.command(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComQuery)},
-			"SET character_set_client="+n+",character_set_results="+n+",collation_connection="+n...)))
-		wait = true
+		add(packet.ComQuery, "SET character_set_client="+n+",character_set_results="+n+",collation_connection="+n)
 	}
 	if db := x.half.DefaultDB; db != "" && (s.moved || s.half.DefaultDB != db) {
-		s.skip++
-		s.expect(exchange{Request: packet.Request{Command: packet.ComInitDB}})
-		s.command(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComInitDB)}, db...)))
-		s.who.database, s.half.DefaultDB = db, db
-		wait = true
+		add(packet.ComInitDB, db)
+		s.who.database, s.half.DefaultDB, s.moved = db, db, false
 	}
-	return wait || !s.renews
+	return commands
 }
 
 // mayMove tells whether a COM_QUERY could be a USE, or hide one. To say so of
@@ -159,7 +159,6 @@ func (x *scripted) renewed(s *server, failed bool) {
 	if s.skip > 0 {
 		return
 	}
-	s.moved = false
 	if q := x.cmd.held; q != nil {
 		x.cmd.held = nil
 		x.transmit(s, *q)

@@ -276,7 +276,10 @@ func TestLentSessionsAreInTheirClientsDatabase(t *testing.T) {
 		server  []Step
 		b       []Step
 	}{
-		"and run there": {OK(0), steps(ExpectPacket(0, one), SendPacket(1, OK(0)), reset(), ExpectPacket(0, two), SendPacket(1, OK(0))),
+		"and run there": {OK(0), steps(ExpectPacket(0, one), SendPacket(1, OK(0)), reset(), ExpectPacket(0, two), SendPacket(1, OK(0)),
+			// By now it is known to forget: the USE does not wait for the OK before it.
+			reset(), ExpectPacket(0, use), SendPacket(1, OK(0)),
+			ask, ExpectPacket(0, home), ExpectQuiet(), SendPacket(1, OK(0)), SendPacket(1, OK(0)), ExpectPacket(0, one), SendPacket(1, OK(0))),
 			steps(ExpectPacket(1, OK(0)))},
 		"or run nothing": {denied, nil, steps(ExpectERR(1, 2013, "HY000", lostText), ExpectEnd(), Fin())},
 	} {
@@ -302,8 +305,13 @@ func TestLentSessionsAreInTheirClientsDatabase(t *testing.T) {
 				}
 			}
 			if tc.server != nil {
-				if err := a.Run(SendPacket(0, two), ExpectPacket(1, OK(0))); err != nil {
-					t.Fatal(err)
+				for _, turn := range []struct {
+					c *Conn
+					p []byte
+				}{{a, two}, {b, use}, {a, one}} {
+					if err := turn.c.Run(SendPacket(0, turn.p), ExpectPacket(1, OK(0))); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 		})
