@@ -320,7 +320,7 @@ func (sp *splitting) forget(user bool) {
 	if user {
 		roles, sp.called = nil, false
 	}
-	sp.state = sessionState{gtids: sp.state.gtids, reset: !user} // its writes are still its own
+	sp.state = sessionState{gtids: sp.state.gtids, pins: sp.state.pins & pinUntracked, reset: !user} // its writes are still its own
 	sp.state.lex = sp.loginLex()
 	if unheard != unheardNone {
 		sp.state.unheard = unheardAny
