@@ -290,6 +290,14 @@ loop:
 			}
 			if c.sp != nil {
 				to, made := c.sp.choose(b, size, q)
+				if made == replaced {
+					s.conn.Write(p[sent:n])
+					c.replace(to, exchange{Request: q, seq: b[3], writes: c.sp.writing})
+					c.req.Open(b)
+					n += packet.HeaderLen + c.req.Pass(size)
+					sent, s = n, to
+					continue
+				}
 				if made != chosen {
 					break loop
 				}
@@ -325,6 +333,18 @@ loop:
 	s.conn.Write(p[sent:n])
 	s.counts(!c.req.Whole())
 	return n
+}
+
+// replace sends s what the session that splits has made of a command.
+func (c *client) replace(s *server, x exchange) {
+	c.commands++
+	if len(c.loop.packed) == 0 {
+		return
+	}
+	if c.answered {
+		s.expect(x)
+	}
+	s.command(c.loop.packed)
 }
 
 // uploaded ends a LOAD DATA LOCAL's file. The server may have answered already.

@@ -31,6 +31,7 @@ const (
 	ownRestore             // repeats state at a new home
 	ownHeard               // asks home for the GTIDs of its writes
 	ownInsertID            // asks for LAST_INSERT_ID() before home is given away
+	ownTypes               // has home get the types of a statement's parameters
 )
 
 const (
@@ -54,7 +55,7 @@ const (
 type readerState struct {
 	database string
 	assigned int // up to which assignment
-	stmts    prepared
+	stmts    readerStatements
 }
 
 type readiness uint8
@@ -179,6 +180,7 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 	case ownPrepare:
 		sp.preparedThere(failed)
 	case ownRefused:
+		sp.refused(s.resp.Code())
 		sp.again(RouteReplicaError)
 		return
 	case ownTells:
@@ -194,7 +196,8 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 	case ownHeard:
 		sp.heard(failed)
 	case ownEcho:
-		sp.before = atHome
+		sp.before, sp.rows = atHome, atHome
+	case ownTypes:
 	case ownPing:
 		return
 	case ownRestore:
@@ -320,6 +323,7 @@ func (sp *splitting) Expired(*reactor.Timer) {
 // with it.
 func (sp *splitting) dropReader() {
 	if r := sp.reader; r != nil {
+		sp.at.stmts.forget()
 		sp.reader, sp.at = nil, readerState{}
 		r.leave()
 	}
@@ -406,17 +410,21 @@ func (sp *splitting) again(why RouteReason) {
 	sp.count(atHome, why)
 	h.expect(exchange{Request: q, seq: pkt.Seq()})
 	h.command(bytes.Clone(sp.read))
+	sp.repeated()
 	sp.touched = sp.c.loop.Now()
 }
 
-// echoes tells whether a statement that goes home depends on the one before, which
-// was at the reader: then that is repeated at home first.
-func (sp *splitting) echoes(st packet.Statement) bool {
-	if st.Effects&packet.EffectRowState == 0 || st.Route == packet.RouteLast || sp.before != atReader || !sp.home.queue.empty() {
+// leans tells whether a statement is about the one before it, which ran at the
+// reader: that has to be repeated at home first.
+func (sp *splitting) leans(st packet.Statement) bool {
+	before := sp.rows
+	switch {
+	case st.Route == packet.RouteLast:
+		before = sp.before
+	case st.Effects&packet.EffectRowState == 0:
 		return false
 	}
-	sp.echo()
-	return true
+	return before == atReader && sp.home.queue.empty()
 }
 
 // echo repeats the last read at home: what comes next depends on it.
@@ -428,6 +436,7 @@ func (sp *splitting) echo() {
 	h.resp.Begin(q)
 	h.enter(serverBusy)
 	h.command(bytes.Clone(sp.read))
+	sp.repeated()
 }
 
 // firstValue is that of the first row of a result of one column, "" if there is

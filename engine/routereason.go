@@ -28,6 +28,7 @@ const (
 	RouteUntracked                                // it has written, and no GTID says when a replica has that
 	RouteTracking                                 // the client has session tracking set otherwise
 	RoutePipelined                                // what came before it has no response yet
+	RouteStatement                                // a prepared statement whose state is at the primary, or which would mean something else at a replica
 	RouteNoIdentity                               // the proxy cannot log in as the client
 	RouteNoReplica                                // no replica can be had
 	RouteBehind                                   // the replica lacks the session's own writes
@@ -39,7 +40,7 @@ const (
 
 var routeReasonNames = [...]string{
 	"command", "too_long", "last_statement", "hint", "in_transaction", "autocommit_off", "temporary_table", "table_lock", "named_lock",
-	"session_variable", "next_transaction", "xa", "called", "untracked", "tracking", "pipelined", "no_identity", "no_replica", "behind",
+	"session_variable", "next_transaction", "xa", "called", "untracked", "tracking", "pipelined", "statement", "no_identity", "no_replica", "behind",
 	"replica_error", "replica_lost", "lagging",
 }
 

@@ -33,9 +33,10 @@ type splitting struct {
 
 	state  sessionState
 	after  pending // what the command that is running at home has to say to that
-	stmts  map[uint32]*statement
-	read   []byte      // the packets of the last command that went to the reader
-	before where       // the last statement ran there
+	prep   statements
+	read   []byte      // the packets of the last command that went to the reader, as home would get them
+	before where       // the last statement ran there: what it says of itself is to be asked for there
+	rows   where       // the last one that counts rows ran there
 	once   RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
 	why    RouteReason // of the command that is running
 
@@ -46,16 +47,15 @@ type splitting struct {
 	collect    []byte // the response to what the proxy has asked last
 	complained bool   // that there is no reader is in the log
 
-	statements int               // statements that are prepared
-	called     bool              // something may have set a role, which stays over a COM_RESET_CONNECTION
-	quiet      bool              // the last statement has left nothing that could be asked for
-	caps       packet.Capability // these are home's while there is none
-	primary    *Backend
-	restored   int            // up to which assignment home has been told of variables
-	shown      *Backend       // with multiplexing: the session began there,
-	known      uint32         // as this thread,
-	thread     *atomic.Uint32 // and has this one now
-	resting    reactor.Timer  // when the session may rest
+	called   bool              // something may have set a role, which stays over a COM_RESET_CONNECTION
+	quiet    bool              // the last statement has left nothing that could be asked for
+	caps     packet.Capability // these are home's while there is none
+	primary  *Backend
+	restored int            // up to which assignment home has been told of variables
+	shown    *Backend       // with multiplexing: the session began there,
+	known    uint32         // as this thread,
+	thread   *atomic.Uint32 // and has this one now
+	resting  reactor.Timer  // when the session may rest
 
 	writing bool // the command that choose has just sent home may write
 	changed bool // the server has said that the command changed its session's state
@@ -99,6 +99,7 @@ const (
 	chosen     choice = iota
 	incomplete        // more of it is needed
 	waits             // the client has been held
+	replaced          // loop.packed is to be sent in its place, or nothing if that is empty; it is whole
 )
 
 // choose takes the command that b begins with, with its header, and says where
@@ -121,13 +122,9 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 	case packet.ComStmtPrepare:
 		sp.prepare(payload, whole)
 	case packet.ComStmtExecute, packet.ComStmtBulkExecute:
-		return sp.chooseExecute(b, payload, whole)
-	case packet.ComStmtClose:
-		sp.closes(payload)
-	case packet.ComStmtSendLongData:
-		sp.longData(payload)
-	case packet.ComStmtReset:
-		sp.resets(payload)
+		return sp.chooseExecute(b, payload, size, q)
+	case packet.ComStmtClose, packet.ComStmtSendLongData, packet.ComStmtReset:
+		return sp.chooseStatement(payload, q, whole)
 	case packet.ComInitDB:
 		sp.after = pending{on: true, database: string(payload[1:]), named: true}
 	case packet.ComProcessKill:
@@ -147,7 +144,7 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 // looksAt tells whether choose reads a command's whole payload.
 func looksAt(c packet.Command) bool {
 	switch c {
-	case packet.ComQuery, packet.ComStmtPrepare, packet.ComStmtExecute, packet.ComInitDB, packet.ComProcessKill, packet.ComStmtClose, packet.ComStmtSendLongData, packet.ComStmtReset:
+	case packet.ComQuery, packet.ComStmtPrepare, packet.ComStmtExecute, packet.ComInitDB, packet.ComProcessKill, packet.ComStmtClose, packet.ComStmtReset:
 		return true
 	}
 	return false
@@ -180,10 +177,11 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 	if st.Effects&packet.EffectKill != 0 && !st.Many {
 		sp.aims(sql)
 	}
-	if sp.echoes(st) {
+	if sp.leans(st) {
+		sp.echo()
 		return nil, sp.wait(wishAnswer)
 	}
-	sp.effects(st, sql)
+	sp.effects(st, sql, sp.lex())
 	return sp.goHome(reason)
 }
 
@@ -255,6 +253,7 @@ func (sp *splitting) lex() packet.Lex {
 
 // goHome has the command go home.
 func (sp *splitting) goHome(why RouteReason) (*server, choice) {
+	sp.flushClose()
 	sp.once, sp.why = 0, why
 	sp.touched = sp.c.loop.Now()
 	sp.count(atHome, why)
@@ -265,6 +264,13 @@ func (sp *splitting) goHome(why RouteReason) (*server, choice) {
 // it.
 func (sp *splitting) goRead(b []byte, why RouteReason) (*server, choice) {
 	sp.read = append(sp.read[:0], b[:packet.HeaderLen+packet.Packet(b).PayloadLen()]...)
+	sp.prep.ran = nil
+	return sp.goesRead(why)
+}
+
+// goesRead has what is in splitting.read go to the reader.
+func (sp *splitting) goesRead(why RouteReason) (*server, choice) {
+	sp.flushClose()
 	sp.once, sp.why = 0, why
 	sp.count(atReader, why)
 	sp.turn(sp.reader)
@@ -309,7 +315,8 @@ func (sp *splitting) count(to where, why RouteReason) {
 }
 
 func newSplitting(c *client) *splitting {
-	sp := &splitting{c: c, stmts: map[uint32]*statement{}}
+	sp := &splitting{c: c}
+	sp.prep.forget()
 	sp.timer.Owner, sp.timer.Conn = sp, c.conn
 	sp.resting.Owner, sp.resting.Conn = rester{sp}, c.conn
 	return sp

@@ -48,8 +48,8 @@ loop:
 		k, step = s.resp.Feed(b)
 		if mine {
 			c.write(p[sent:n])
-			if sp.collects(x.own) {
-				sp.collect = append(sp.collect, b[:k]...)
+			if room := collects(x.own) - len(sp.collect); room > 0 {
+				sp.collect = append(sp.collect, b[:min(k, room)]...)
 			}
 			sent = n + k
 		} else if k > 0 {
@@ -123,15 +123,15 @@ func (sp *splitting) begins(s *server, x *exchange, b []byte) bool {
 		if code := uint16(b[5]) | uint16(b[6])<<8; !interrupted(code) {
 			x.own = ownRefused
 		}
-	case s == sp.home && x.Command == packet.ComStmtPrepare && sp.after.prepared != nil:
-		size := packet.HeaderLen + 9
-		if len(b) >= packet.HeaderLen && packet.Packet(b).PayloadLen() < 9 {
-			return true // no OK
-		}
-		if len(b) < size {
+	case s == sp.home && x.Command == packet.ComStmtPrepare && x.own == ownNone && len(sp.prep.preparing) > 0:
+		if len(b) < packet.HeaderLen {
 			return false
 		}
-		sp.after.prepared.is(b[packet.HeaderLen:])
+		size := min(packet.Packet(b).PayloadLen(), longestPrepareOK)
+		if len(b) < packet.HeaderLen+size {
+			return false
+		}
+		sp.prep.preparing[0].is(b[packet.HeaderLen:packet.HeaderLen+size], s.caps)
 	}
 	return true
 }
@@ -146,10 +146,16 @@ func interrupted(code uint16) bool {
 	return false
 }
 
-// collects tells whether the response to an exchange is looked at when it is
-// whole.
-func (sp *splitting) collects(x own) bool {
-	return (x == ownWait || x == ownPrepare || x == ownTells || x == ownInsertID || x == ownHeard) && len(sp.collect) < 64<<10
+// collects is how much of the response to an exchange is looked at when it is
+// whole, in bytes.
+func collects(x own) int {
+	switch x {
+	case ownWait, ownTells, ownInsertID, ownHeard:
+		return 64 << 10
+	case ownPrepare:
+		return packet.HeaderLen + longestPrepareOK
+	}
+	return 0
 }
 
 // outcome is what is to be known of a response that is over.
@@ -171,19 +177,20 @@ func (s *server) outcome() outcome {
 // done is told that the response to a command of the client's has passed.
 func (sp *splitting) done(s *server, was outcome) {
 	if s != sp.home {
-		sp.before = atReader
+		sp.before, sp.rows = atReader, atReader
 		sp.settles()
 		sp.turn(sp.home)
 		return
 	}
 	switch was.command {
-	case packet.ComPing, packet.ComStatistics, packet.ComDebug:
+	case packet.ComPing, packet.ComStatistics, packet.ComDebug, packet.ComStmtReset:
+	case packet.ComStmtPrepare:
+		if sp.prepared(was.failed) {
+			sp.before = atHome
+		}
 	default:
-		sp.before = atHome
+		sp.before, sp.rows = atHome, atHome
 		sp.quiet = !was.failed && !was.warns && (leavesNothing(sp.why) || was.command == packet.ComInitDB)
-	}
-	if was.command == packet.ComStmtPrepare && !was.failed {
-		sp.statements++
 	}
 	sp.happened(was)
 	sp.settles()

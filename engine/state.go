@@ -90,12 +90,11 @@ type pending struct {
 	dropped  []string
 	taken    []string // named locks
 	released []string
-	freed    bool       // all of them
-	prepared *statement // of a COM_STMT_PREPARE
-	killed   bool       // a KILL of
-	kills    uint32     // this thread
-	forgets  bool       // COM_RESET_CONNECTION, COM_CHANGE_USER
-	changes  bool       // the latter
+	freed    bool   // all of them
+	killed   bool   // a KILL of
+	kills    uint32 // this thread
+	forgets  bool   // COM_RESET_CONNECTION, COM_CHANGE_USER
+	changes  bool   // the latter
 }
 
 // passing are effects that are over with the statement, of no interest to reads,
@@ -103,12 +102,13 @@ type pending struct {
 const passing = packet.EffectWrite | packet.EffectUserVariable | packet.EffectPrepare | packet.EffectDeallocate | packet.EffectHandlerOpen | packet.EffectHandlerClose |
 	packet.EffectRowState | packet.EffectCalcFoundRows | packet.EffectLastInsertID | packet.EffectBegin | packet.EffectEnd
 
-// effects notes what a statement that is about to run at home may do.
-func (sp *splitting) effects(st packet.Statement, sql []byte) {
+// effects notes what a statement that is about to run at home may do. lex is how
+// its text is read.
+func (sp *splitting) effects(st packet.Statement, sql []byte, lex packet.Lex) {
 	sp.writing = st.Effects&mayWrite != 0
 	sp.notes(st.Effects)
 	if e := st.Effects &^ passing; e != 0 || sp.state.pins&pinNext != 0 {
-		sp.after = sp.foresee(e, st.Many, sql)
+		sp.after = sp.foresee(e, st.Many, sql, lex)
 		sp.after.consumes = consumes(st.Reason)
 	}
 }
@@ -134,9 +134,9 @@ func (sp *splitting) notes(e packet.Effects) {
 }
 
 // foresee reads off a statement what e says is in it.
-func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte) pending {
+func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte, lex packet.Lex) pending {
 	a := pending{on: true, many: many, effects: e}
-	lex, ok := sp.lex(), true
+	ok := true
 	fail := func(unless bool, or packet.Effects) {
 		if !unless || many {
 			a.effects |= or
@@ -179,8 +179,12 @@ func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte) pending {
 
 // happened is told that the command at home is over.
 func (sp *splitting) happened(was outcome) {
-	a, changed := sp.after, sp.changed
-	sp.after, sp.changed = pending{}, false
+	var a pending
+	if sp.home.queue.empty() || sp.home.queue.first().own != ownNone { // else it is what a later command will have done
+		a, sp.after = sp.after, pending{}
+	}
+	changed := sp.changed
+	sp.changed = false
 	st := &sp.state
 	if a.consumes {
 		st.pins &^= pinNext
@@ -201,6 +205,9 @@ func (sp *splitting) happened(was outcome) {
 		// MariaDB has forgotten the session before it looks at a COM_CHANGE_USER's password.
 		st.pins |= pinVariables | pinUntracked
 		sp.dropReader()
+		if a.changes {
+			sp.prep.forget()
+		}
 	}
 	if failed {
 		// What had several parts may have done some of them.
@@ -242,9 +249,6 @@ func (sp *splitting) happened(was outcome) {
 	}
 	if a.freed {
 		st.locks = nil
-	}
-	if a.prepared != nil {
-		sp.stmts[a.prepared.home] = a.prepared
 	}
 	if a.killed {
 		sp.c.loop.engine.killRead(sp.home.backend, a.kills)
@@ -330,9 +334,8 @@ func (sp *splitting) forget(user bool) {
 			sp.assign(v.Assignment)
 		}
 	}
-	clear(sp.stmts)
-	sp.statements = 0
-	sp.before = atHome
+	sp.prep.forget()
+	sp.before, sp.rows = atHome, atHome
 	sp.dropReader()
 	if user {
 		db = sp.database
