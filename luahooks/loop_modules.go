@@ -73,7 +73,7 @@ func (v *vm) noConfig(args []lua.LValue) (lua.LValue, bool) {
 
 // proxyNumber is a constant in proxy, -1 if a script has made something else of it.
 func (v *vm) proxyNumber(name string) float64 {
-	if n, ok := v.proxy.RawGetString(name).(lua.LNumber); ok {
+	if n, ok := v.watched(v.proxy, name).(lua.LNumber); ok {
 		return float64(n)
 	}
 	return -1
@@ -82,13 +82,13 @@ func (v *vm) proxyNumber(name string) float64 {
 // balancing prepares what balance does: the user, if proxy is as scripts find it.
 func (v *vm) balancing() (user string, ok bool) {
 	s := v.current
-	if s == nil || v.std.exposed || v.l.G.Global.RawGetString("proxy") != lua.LValue(v.proxy) || v.proxy.Metatable != lua.LValue(s.inherit) {
+	if s == nil || v.std.exposed || v.watched(v.l.G.Global, "proxy") != lua.LValue(v.proxy) || v.proxy.Metatable != lua.LValue(s.inherit) {
 		return "", false
 	}
 	connection, ok := s.private.RawGetString("connection").(*lua.LUserData)
 	if !ok || connection.Value != any(s) ||
-		v.proxy.RawGetString("connection") != lua.LNil ||
-		v.proxy.RawGetString("global") != lua.LValue(v.global) ||
+		v.watched(v.proxy, "connection") != nil ||
+		v.watched(v.proxy, "global") != lua.LValue(v.global) ||
 		v.global.RawGetString("backends") != lua.LValue(v.backends) ||
 		v.proxyNumber("BACKEND_STATE_DOWN") != stateDown {
 		return "", false

@@ -103,11 +103,14 @@ func (t *tableOf) fits(table *lua.LTable) bool {
 		*field[[]lua.LValue](p, ofTable.array) == nil && *field[map[lua.LValue]lua.LValue](p, ofTable.others) == nil
 }
 
-// refill gives a table that fits other values.
+// refill gives a table that fits other values, of which the last is another one in
+// most cases.
 func (t *tableOf) refill(table *lua.LTable, values ...lua.LValue) {
 	texts := *field[map[string]lua.LValue](unsafe.Pointer(table), ofTable.strings)
 	for i, value := range values {
-		texts[string(t.keys[i].(lua.LString))] = value
+		if name := string(t.keys[i].(lua.LString)); i == len(values)-1 || texts[name] != value {
+			texts[name] = value
+		}
 	}
 }
 

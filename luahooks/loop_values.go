@@ -116,10 +116,23 @@ func (v *vm) getField(object lua.LValue, name string) lua.LValue {
 		}
 		return nilWithout(s.private)
 	case *lua.LUserData:
-		if f, ok := o.Value.(fielder); ok && !v.std.exposed {
-			if value, ok := f.field(v, o, name); ok {
-				return value
-			}
+		if v.std.exposed {
+			return nil
+		}
+		var value lua.LValue
+		ok := false
+		switch f := o.Value.(type) { // the first ones are found sooner so
+		case *script:
+			value, ok = f.field(v, o, name)
+		case *tokenObject:
+			value, ok = f.field(v, o, name)
+		case *endpoint:
+			value, ok = f.field(v, o, name)
+		case fielder:
+			value, ok = f.field(v, o, name)
+		}
+		if ok {
+			return value
 		}
 	}
 	return nil
