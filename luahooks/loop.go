@@ -257,6 +257,12 @@ frames:
 						value = numberValue(float64(x + y))
 					}
 				}
+			case lua.OP_MOD:
+				if x, ok := rk(regs, constants, inst.b()).(lua.LNumber); ok {
+					if y, ok := rk(regs, constants, inst.c()).(lua.LNumber); ok {
+						value = remainder(float64(x), float64(y))
+					}
+				}
 			case lua.OP_NOT:
 				value = lua.LBool(!truth(regs[inst.b()]))
 			case lua.OP_LEN:
@@ -439,6 +445,19 @@ func step(r []lua.LValue) (next lua.LValue, more, ok bool) {
 		return numberValue(float64(at)), true, true
 	}
 	return nil, false, true
+}
+
+// remainder is x % y of positive integers, nil of others.
+func remainder(x, y float64) lua.LValue {
+	const most = 1 << 32
+	if !(x >= 1 && x < most && y >= 1 && y < most) {
+		return nil
+	}
+	m, n := uint64(x), uint64(y)
+	if float64(m) != x || float64(n) != y {
+		return nil
+	}
+	return numberValue(float64(m % n))
 }
 
 // numberValue is f as a Lua number.

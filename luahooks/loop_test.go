@@ -45,7 +45,7 @@ func bothLoops(t *testing.T, text string) (ours, theirs string) {
 // to gopher-lua.
 func TestLoopDoesAsGopherLuaDoes(t *testing.T) {
 	for name, body := range map[string]string{
-		"arithmetic":       `print(1 + 2, 5 - 7, 0 - 0, 1 / (0 * -1), 2^53 + 1, "10" + 1, 3 - "1")`,
+		"arithmetic":       `print(1 + 2, 5 - 7, 0 - 0, 1 / (0 * -1), 2^53 + 1, "10" + 1, 3 - "1", 7 % 3, 6 % 3, 0 % 3, -7 % 3, 7 % -3, 7.5 % 2, 7 % 0.5, 1 % 0, 2^32 % 7, 2^40 % 1000, 1 % 2^33, "7" % 4, 1 / (0 % -1))`,
 		"comparisons":      `print(1 == 1, 1 == "1", "a" == "a", nil == false, 1 < 2, 2 <= 2, "a" < "b", 0/0 == 0/0, {} == {}, 1 ~= 2, not (1 >= 2))`,
 		"comparison fails": `print(pcall(function() return 1 < "2" end)); print(pcall(function() return {} <= {} end))`,
 		"logic":            `local a, b; print(a or 1, b and 2, 0 and "zero", false or nil, not a, not 0)`,

@@ -39,9 +39,28 @@ type setup struct {
 func split(t *testing.T, args ...string) *proxy {
 	t.Helper()
 	return start(t, setup{
-		script: "rw-splitting.lua", change: []string{"primary_after_write = 2", "primary_after_write = 0"},
+		script: "rw-splitting.lua", change: append([]string{"primary_after_write = 2", "primary_after_write = 0"}, checkForms...),
 		backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs(), args: append([]string{"--event-threads=1"}, args...),
 	})
+}
+
+// checkForms has rw-splitting.lua fail at a statement whose form, by which verdicts
+// are kept, gets another verdict than itself.
+var checkForms = []string{
+	"-- classify is the verdict on a text.", `local function as_text(verdict)
+	local words = {}
+	for k, v in pairs(verdict) do
+		if v and k ~= "pins" then words[#words + 1] = k end
+	end
+	for pin in pairs(verdict.pins) do words[#words + 1] = pin end
+	table.sort(words)
+	return table.concat(words, " ")
+end
+-- classify is the verdict on a text.`,
+	"	local form = form_of(text)\n", `	local form = form_of(text)
+	local one, other = as_text(verdict_on(text)), as_text(verdict_on(form))
+	if one ~= other then error(text .. ": " .. one .. ", but " .. form .. ": " .. other) end
+`,
 }
 
 // one is the proxy with a script before the primary.

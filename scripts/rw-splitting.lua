@@ -85,6 +85,7 @@ if not shared then
 		asks = {},         -- client address => whether its clients can be asked once more
 		turn = 0,
 		counts = { primary = 0, replica = 0 },
+		verdicts = nil,    -- on statements, see classify
 	}
 	proxy.global.rwsplit = shared
 end
@@ -354,12 +355,9 @@ local function pin_of(st)
 	return nil
 end
 
--- classify looks at a text. read: any server may answer it; pins: why the
+-- verdict_on looks at a text. read: any server may answer it; pins: why the
 -- session stays where it ran; the rest: what else there is to know.
-local function classify(text)
-	if #text > LONGEST then
-		return { pins = { ["long statement"] = true }, writes = true, insert_id = true, load = true }
-	end
+local function verdict_on(text)
 	local out = { read = true, pins = {} }
 	local function add(list)
 		if #list ~= 1 or list.code or list.hint then out.read = false end
@@ -382,6 +380,45 @@ local function classify(text)
 	add(scan(text, true))
 	if string.find(text, "\\", 1, true) then add(scan(text, false)) end -- NO_BACKSLASH_ESCAPES, or half a character
 	return out
+end
+
+-- Applications send the same statements with other values over and over again. The
+-- verdicts on the last ones are kept for all sessions. They are forgotten with a
+-- change of the words above; who changes the functions raises the number.
+local BASIS = { 1, FUNCTIONS, PRIMARY_ONLY, NO_READ, TELLING, READ_VERBS, READ_SHOWS, READ_VARIABLES, PLAIN_VERBS, DDL, NO_WRITES }
+local MOST_VERDICTS, LONGEST_FORM = 1000, 2000 -- verdicts, bytes of a statement
+
+local verdicts = shared.verdicts
+for i = 1, #BASIS do
+	if not verdicts or verdicts.basis[i] ~= BASIS[i] then verdicts = { basis = BASIS, count = 0, of = {} } end
+end
+shared.verdicts = verdicts
+
+-- form_of is a text with 0 for its numbers and '' for its strings, of which no
+-- verdict depends on more. Strings stay where a quote may be something else.
+local function form_of(text)
+	local form = string.gsub(text, "%f[%w_$\128-\255]%d+%f[^%w_$\128-\255]", "0")
+	if string.find(text, "'", 1, true) and not string.find(text, "[\"`\\#]") and
+	   not string.find(text, "--", 1, true) and not string.find(text, "/*", 1, true) then
+		form = string.gsub(form, "'[^']*'", "''")
+	end
+	return form
+end
+
+-- classify is the verdict on a text. Nobody may write to it.
+local function classify(text)
+	if #text > LONGEST_FORM then
+		if #text <= LONGEST then return verdict_on(text) end
+		return { pins = { ["long statement"] = true }, writes = true, insert_id = true, load = true }
+	end
+	local form = form_of(text)
+	local verdict = verdicts.of[form]
+	if not verdict then
+		verdict = verdict_on(text)
+		if verdicts.count >= MOST_VERDICTS then verdicts.of, verdicts.count = {}, 0 end
+		verdicts.of[form], verdicts.count = verdict, verdicts.count + 1
+	end
+	return verdict
 end
 
 ----------------------------------------------------------------------------

@@ -35,6 +35,23 @@ func testWhereStatementsRun(t *testing.T) {
 		{"SELECT @@server_id /* FOR UPDATE */", true},
 		{"SELECT @@server_id, id /* c */ FROM (SELECT 1 AS id) t", true},
 		{"SELECT(@@server_id)", true},
+		{"SELECT @@server_id, 'x', 12, 1.5", true},
+		{"SELECT @@server_id, 'yy;', 345, 0.25", true},
+
+		// The first ones of these must not speak for the second ones.
+		{"SELECT @@server_id, \"'\", 1, \"'\"", true},
+		{"SELECT @@server_id, \"'\", f(), \"'\"", false},
+		{"SELECT @@server_id, `id` `'`, 1 `'1` FROM fixed LIMIT 1", true},
+		{"SELECT @@server_id, `id` `'`, f() `'1` FROM fixed LIMIT 1", false},
+		{"SELECT @@server_id, 5 -- '\n, 6 -- '", true},
+		{"SELECT @@server_id, 5 -- '\n, f() -- '", false},
+		{"SELECT @@server_id, 5 # '\n, 6 # '", true},
+		{"SELECT @@server_id, 5 # '\n, f() # '", false},
+		{"SELECT @@server_id, 5 /* ' */, 6 /* ' */", true},
+		{"SELECT @@server_id, 5 /* ' */, f() /* ' */", false},
+		{"SELECT @@server_id, 'a\\'', 1, 'b'", true},
+		{"SELECT @@server_id, 'a\\'', f(), 'b'", false},
+		{"SELECT @@server_id, '1', f(), '2'", false},
 
 		{"SELECT @@server_id FROM fixed LIMIT 1 FOR UPDATE", false},
 		{"SELECT @@server_id FROM fixed LIMIT 1 LOCK IN SHARE MODE", false},
