@@ -14,20 +14,6 @@ import (
 // refused. A read of that session may run at a replica: then it is killed there
 // as well, in the name of its own client.
 
-// killTarget is the number in a KILL statement, which stands at sql[start:end].
-func killTarget(sql []byte) (thread uint32, start, end int, ok bool) {
-	end = len(sql)
-	for end > 0 && (sql[end-1] < '0' || sql[end-1] > '9') {
-		end--
-	}
-	start = end
-	for start > 0 && sql[start-1] >= '0' && sql[start-1] <= '9' {
-		start--
-	}
-	n, err := strconv.ParseUint(string(sql[start:end]), 10, 32)
-	return uint32(n), start, end, err == nil
-}
-
 // kills notes a COM_PROCESS_KILL.
 func (sp *splitting) kills(payload []byte) {
 	if len(payload) >= 5 {
@@ -42,7 +28,7 @@ func (sp *splitting) kills(payload []byte) {
 // number over the old one. If there is none, or no room, it is 0, which no thread
 // has.
 func (sp *splitting) aims(sql []byte) {
-	thread, start, end, ok := killTarget(sql)
+	thread, start, end, ok := packet.KillTarget(sql, sp.lex())
 	if !ok {
 		return
 	}

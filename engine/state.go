@@ -163,7 +163,7 @@ func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte, lex packet
 		}
 	}
 	if e&packet.EffectKill != 0 {
-		a.kills, _, _, a.killed = killTarget(sql)
+		a.kills, _, _, a.killed = packet.KillTarget(sql, lex)
 	}
 	if e&packet.EffectRenameTable != 0 && len(sp.state.temporary) > 0 {
 		a.created = append(a.created, "?")

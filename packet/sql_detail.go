@@ -1,5 +1,7 @@
 package packet
 
+import "strconv"
+
 // This file has what Classify does not say of a statement because it would have
 // to allocate: names.
 
@@ -271,4 +273,34 @@ func (n *names) callEnds() bool {
 		return plain
 	}
 	return plain && n.ended()
+}
+
+// KillTarget finds the number of the thread that a KILL is for: sql[start:end]. ok
+// is false if it is for a query's number or a user, or the thread is an expression.
+func KillTarget(sql []byte, lex Lex) (thread uint32, start, end int, ok bool) {
+	n := namesOf(sql, lex)
+	if !n.take(wordKill) {
+		return 0, 0, 0, false
+	}
+	for range 2 { // HARD or SOFT, CONNECTION or QUERY
+		if n.tok.kind() != tokenWord {
+			break
+		}
+		switch word := n.sql[n.start:n.end]; {
+		case equalFold(word, "hard"), equalFold(word, "soft"), equalFold(word, "connection"), equalFold(word, "query"):
+			n.next()
+		}
+	}
+	if n.tok.kind() != tokenNumber {
+		return 0, 0, 0, false
+	}
+	start, end = n.start, n.end
+	id, err := strconv.ParseUint(string(n.sql[start:end]), 10, 32)
+	n.next()
+	ended := n.ended()
+	n.skip()
+	if err != nil || !ended || n.tok.kind() != tokenEnd || !n.certain() {
+		return 0, 0, 0, false
+	}
+	return uint32(id), start, end, true
 }

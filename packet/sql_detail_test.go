@@ -198,3 +198,19 @@ func TestSystemSchema(t *testing.T) {
 		}
 	}
 }
+
+func TestKillTarget(t *testing.T) {
+	for _, tc := range []struct {
+		sql    string
+		thread uint32 // 0: none
+	}{
+		{"KILL 5", 5}, {"kill query 17;", 17}, {"KILL CONNECTION 5", 5}, {"KILL HARD QUERY 5", 5}, {"KILL SOFT 5 ;  ", 5}, {" /* 3 */ KILL /* 4 */ 5 /* 6 */ -- 7", 5},
+		{"KILL QUERY ID 5", 0}, {"KILL USER app1", 0}, {"KILL USER 'app1'", 0}, {"KILL QUERY USER app1", 0}, {"KILL 5+1", 0}, {"KILL 0x5", 0}, {"KILL @a5", 0},
+		{"KILL (5)", 0}, {"KILL 5, 6", 0}, {"KILL 5; SELECT 6", 0}, {"KILL /*!50000 5 */", 0}, {"KILL", 0}, {"KILL QUERY", 0}, {"KILL 99999999999", 0}, {"SELECT 5", 0},
+	} {
+		thread, start, end, ok := KillTarget([]byte(tc.sql), 0)
+		if thread != tc.thread || ok != (tc.thread != 0) || ok && tc.sql[start:end] != fmt.Sprint(tc.thread) {
+			t.Errorf("%s: got %d, %q, %v; want %d", tc.sql, thread, tc.sql[start:end], ok, tc.thread)
+		}
+	}
+}
