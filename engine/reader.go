@@ -405,12 +405,20 @@ func (sp *splitting) again(why RouteReason) {
 	h := sp.home
 	sp.turn(h)
 	sp.asked = time.Time{}
-	pkt := packet.Packet(sp.read)
+	command := sp.read
+	if len(sp.question) > 0 {
+		command = sp.question
+		sp.repeats(sp.read)
+		sp.repeated()
+	}
+	pkt := packet.Packet(command)
 	q, _ := packet.Expect(pkt.Payload(), pkt.PayloadLen())
 	sp.count(atHome, why)
 	h.expect(exchange{Request: q, seq: pkt.Seq()})
-	h.command(bytes.Clone(sp.read))
-	sp.repeated()
+	h.command(bytes.Clone(command))
+	if len(sp.question) == 0 {
+		sp.repeated()
+	}
 	sp.touched = sp.c.loop.Now()
 }
 
@@ -429,14 +437,25 @@ func (sp *splitting) leans(st packet.Statement) bool {
 
 // echo repeats the last read at home: what comes next depends on it.
 func (sp *splitting) echo() {
+	sp.repeats(sp.read)
+	sp.repeated()
+	if len(sp.question) > 0 {
+		sp.repeats(sp.question)
+	}
+}
+
+// repeats has home answer a command that the reader has answered. Nobody gets to
+// see that.
+func (sp *splitting) repeats(command []byte) {
 	h := sp.home
-	pkt := packet.Packet(sp.read)
+	pkt := packet.Packet(command)
 	q, _ := packet.Expect(pkt.Payload(), pkt.PayloadLen())
 	h.queue.push(exchange{Request: q, seq: pkt.Seq(), own: ownEcho})
-	h.resp.Begin(q)
-	h.enter(serverBusy)
-	h.command(bytes.Clone(sp.read))
-	sp.repeated()
+	if h.state == serverReady {
+		h.resp.Begin(q)
+		h.enter(serverBusy)
+	}
+	h.command(bytes.Clone(command))
 }
 
 // firstValue is that of the first row of a result of one column, "" if there is

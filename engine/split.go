@@ -31,14 +31,16 @@ type splitting struct {
 	wish   wish    // what keeps the next command waiting
 	at     readerState
 
-	state  sessionState
-	after  pending // what the command that is running at home has to say to that
-	prep   statements
-	read   []byte      // the packets of the last command that went to the reader, as home would get them
-	before where       // the last statement ran there: what it says of itself is to be asked for there
-	rows   where       // the last one that counts rows ran there
-	once   RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
-	why    RouteReason // of the command that is running
+	state    sessionState
+	after    pending // what the command that is running at home has to say to that
+	prep     statements
+	read     []byte      // the packets of the last read that went to the reader, as home would get them
+	question []byte      // and of what was then asked about it, if anything was
+	readIn   string      // the database that it was read in
+	before   where       // the last statement ran there: what it says of itself is to be asked for there
+	rows     where       // the last one that counts rows ran there
+	once     RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
+	why      RouteReason // of the command that is running
 
 	database  string // of the login
 	collation byte   // of the login
@@ -263,14 +265,22 @@ func (sp *splitting) goHome(why RouteReason) (*server, choice) {
 // goRead has the command that b begins with go to the reader, which is ready for
 // it.
 func (sp *splitting) goRead(b []byte, why RouteReason) (*server, choice) {
-	sp.read = append(sp.read[:0], b[:packet.HeaderLen+packet.Packet(b).PayloadLen()]...)
-	sp.prep.ran = nil
+	command := b[:packet.HeaderLen+packet.Packet(b).PayloadLen()]
+	if why == RouteLastStatement {
+		sp.question = append(sp.question[:0], command...)
+	} else {
+		sp.read = append(sp.read[:0], command...)
+		sp.prep.ran = nil
+	}
 	return sp.goesRead(why)
 }
 
-// goesRead has what is in splitting.read go to the reader.
+// goesRead has what is in splitting.read, or a question about it, go to the reader.
 func (sp *splitting) goesRead(why RouteReason) (*server, choice) {
 	sp.flushClose()
+	if why != RouteLastStatement {
+		sp.question, sp.readIn = sp.question[:0], sp.state.database
+	}
 	sp.once, sp.why = 0, why
 	sp.count(atReader, why)
 	sp.turn(sp.reader)

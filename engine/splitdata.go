@@ -183,14 +183,15 @@ func (sp *splitting) done(s *server, was outcome) {
 		return
 	}
 	switch was.command {
-	case packet.ComPing, packet.ComStatistics, packet.ComDebug, packet.ComStmtReset:
+	case packet.ComPing, packet.ComStatistics, packet.ComDebug, packet.ComStmtReset, packet.ComInitDB, packet.ComSetOption:
+		// What the last statement has left is still there.
 	case packet.ComStmtPrepare:
 		if sp.prepared(was.failed) {
 			sp.before = atHome
 		}
 	default:
 		sp.before, sp.rows = atHome, atHome
-		sp.quiet = !was.failed && !was.warns && (leavesNothing(sp.why) || was.command == packet.ComInitDB)
+		sp.quiet = !was.failed && !was.warns && leavesNothing(sp.why)
 	}
 	sp.happened(was)
 	sp.settles()

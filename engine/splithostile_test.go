@@ -173,3 +173,42 @@ func TestReadsStayHomeAfterARefusedChangeOfUser(t *testing.T) {
 		nil,
 		steps(asks("SET sql_mode='ANSI'", ExpectPacket(1, OK(0))), SendPacket(0, change), ExpectPacket(1, errs(1045)), asks("SELECT a FROM t", sees("p"))))
 }
+
+// What is asked about a read is asked where that ran, or that runs again where it
+// is asked.
+func TestQuestionsAboutReads(t *testing.T) {
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	initDB := []byte("\x02other")
+	for _, tc := range []struct {
+		name                     string
+		primary, replica, client []Step
+	}{
+		{"warnings, behind a COM_INIT_DB",
+			steps(ExpectPacket(0, initDB), sent, ExpectEnd()),
+			steps(gets("SELECT 1/0", one("r")), gets("SHOW WARNINGS", one("w")), gone),
+			steps(asks("SELECT 1/0", sees("r")), SendPacket(0, initDB), ok, asks("SHOW WARNINGS", sees("w")))},
+		{"warnings, and the replica dies over them",
+			steps(gets("SELECT 1/0", one("p")), gets("SHOW WARNINGS", one("w")), ExpectEnd()),
+			steps(gets("SELECT 1/0", one("r")), gets("SHOW WARNINGS", Reset())),
+			steps(asks("SELECT 1/0", sees("r")), asks("SHOW WARNINGS", sees("w")))},
+		{"how many there were, behind these",
+			steps(gets("SELECT 1/0", one("p")), gets("SHOW WARNINGS", one("w")), gets("SELECT @@warning_count, ROW_COUNT()", one("1")), ExpectEnd()),
+			steps(gets("SELECT 1/0", one("r")), gets("SHOW WARNINGS", one("w")), gone),
+			steps(asks("SELECT 1/0", sees("r")), asks("SHOW WARNINGS", sees("w")), asks("SELECT @@warning_count, ROW_COUNT()", sees("1")))},
+	} {
+		t.Run(tc.name, func(t *testing.T) { split(t, tc.primary, tc.replica, tc.client) })
+	}
+}
+
+// A session that has given its reader away has the read run again.
+func TestWarningsOfAReadWhoseReaderIsAway(t *testing.T) {
+	owned(t)
+	w := newWorld(t)
+	home := append(atHomeBegins(), restored, gets("SELECT 1/0", one("p")), gets("SHOW WARNINGS", one("w")), Drain())
+	cfg := w.config(w.server(home), w.server(steps(lets(), gets("SELECT 1/0", one("r")), Drain())))
+	cfg.Backends[1].ReadOnly = true
+	cfg.Split = true
+	multiplexed(&cfg)
+	w.start(cfg)
+	w.clientNow("client", Enter(ModernCaps), asks("SELECT 1/0", sees("r")), shelved(w, 1), asks("SHOW WARNINGS", sees("w")))
+}
