@@ -1,0 +1,278 @@
+package e2e
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Probes at real servers: what happens to one is seen, and clients whose reads
+// are split see nothing of it.
+
+const probeUser, probePassword = "probe", "probe-Secret-1"
+
+// startProbed starts a primary and two replicas of a flavour of the test's own,
+// and a proxy that splits and probes.
+func startProbed(t *testing.T, flavour string, args ...string) *proxy {
+	t.Helper()
+	own, err := startTestbed(binDir, "--flavour="+flavour, "--replicas=2")
+	if own != nil {
+		t.Cleanup(own.stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual := bed
+	t.Cleanup(func() { bed = usual })
+	bed = own
+	right := "REPLICA MONITOR"
+	if bed.mysql() {
+		right = "REPLICATION CLIENT"
+	}
+	mustExec(t, "CREATE USER '"+probeUser+"'@'%' IDENTIFIED BY '"+probePassword+"'", "GRANT "+right+" ON *.* TO '"+probeUser+"'@'%'")
+	for _, r := range bed.Replicas {
+		eventually(t, 20*time.Second, r.Name+" has the probe's user", func() bool {
+			db := openDB(t, r.Addr, user{Name: probeUser, Password: probePassword}, "", "")
+			defer db.Close()
+			return db.Ping() == nil
+		})
+	}
+	for _, r := range bed.Replicas {
+		args = append(args, "--proxy-read-only-backend-addresses="+r.Addr)
+	}
+	return startProxy(t, []string{bed.Primary.Addr}, append(args, "--log-level=debug", "--health-user="+probeUser, "--health-password="+probePassword)...)
+}
+
+// reads are clients that read without a pause worth the name, each by a new
+// connection now and then.
+type reads struct {
+	done [8]atomic.Int64 // of each
+	over chan struct{}
+	wg   sync.WaitGroup
+}
+
+// startReads has clients read until the function that it returns is called. An
+// error is the test's failure.
+func startReads(t *testing.T, p *proxy) (r *reads, end func()) {
+	t.Helper()
+	r = &reads{over: make(chan struct{})}
+	for i := range r.done {
+		r.wg.Go(func() {
+			for r.connection(t, p, &r.done[i]) {
+			}
+		})
+	}
+	end = sync.OnceFunc(func() {
+		close(r.over)
+		r.wg.Wait()
+	})
+	t.Cleanup(end)
+	return r, end
+}
+
+func (r *reads) connection(t *testing.T, p *proxy, done *atomic.Int64) (more bool) {
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=10s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, p.addr, bed.Database))
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	defer db.Close()
+	c, err := db.Conn(t.Context()) // no error is made good by another connection
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	defer c.Close()
+	for range 100 {
+		var n int
+		if err := c.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM items WHERE id <= ?", 7).Scan(&n); err != nil || n != 7 {
+			t.Errorf("a read says %d, %v; want 7", n, err)
+			return false
+		}
+		done.Add(1)
+		select {
+		case <-r.over:
+			return false
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return true
+}
+
+// goOn waits until each client has read some more.
+func (r *reads) goOn(t *testing.T) {
+	t.Helper()
+	var before [len(r.done)]int64
+	for i := range r.done {
+		before[i] = r.done[i].Load()
+	}
+	eventually(t, 30*time.Second, "every client reads on", func() bool {
+		for i := range r.done {
+			if r.done[i].Load() < before[i]+20 {
+				return t.Failed()
+			}
+		}
+		return true
+	})
+}
+
+// told waits for one more line in the log, of those that are there when since
+// lines were, that has all the words.
+func (p *proxy) told(t *testing.T, since int, words ...string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		lines := strings.Split(p.logs(), "\n")
+		for _, line := range lines[min(since, len(lines)):] {
+			if has(line, words) {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the log has no line with %q after line %d", words, since)
+		}
+	}
+}
+
+func has(line string, words []string) bool {
+	for _, w := range words {
+		if !strings.Contains(line, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// lines is how many there are in the log.
+func (p *proxy) lines() int { return strings.Count(p.logs(), "\n") }
+
+func TestProbes(t *testing.T) {
+	for _, f := range flavours {
+		if f.name != "mariadb11.8" || len(flavours) == 1 {
+			t.Run(f.name, func(t *testing.T) { testProbes(t, f.name) })
+		}
+	}
+}
+
+func testProbes(t *testing.T, flavour string) {
+	p := startProbed(t, flavour, "--max-replica-lag=2")
+	primary, first, second := bed.Primary, bed.Replicas[0], bed.Replicas[1]
+	r, end := startReads(t, p)
+	readsAt := func(s server) {
+		t.Helper()
+		p.told(t, p.lines(), " route ", "backend="+s.Addr, "reason=read")
+	}
+	readsAt(first)
+	readsAt(second)
+
+	t.Run("a replica is stopped and goes on", func(t *testing.T) {
+		since, at := p.lines(), time.Now()
+		bed.control(t, "pause "+first.Name)
+		defer func() { bed.control(t, "resume "+first.Name) }() // it cannot be stopped otherwise
+		p.told(t, since, "backend is down", first.Addr)
+		t.Logf("seen after %v", time.Since(at))
+		r.goOn(t)
+		readsAt(second)
+		since, at = p.lines(), time.Now()
+		bed.control(t, "resume "+first.Name)
+		p.told(t, since, "backend is up", first.Addr)
+		t.Logf("seen to be back after %v", time.Since(at))
+		readsAt(first)
+	})
+	t.Run("a replica is killed and started again", func(t *testing.T) {
+		since, at := p.lines(), time.Now()
+		bed.control(t, "kill "+second.Name)
+		p.told(t, since, "backend is down", second.Addr)
+		t.Logf("seen after %v", time.Since(at))
+		r.goOn(t)
+		since = p.lines()
+		bed.control(t, "start "+second.Name)
+		p.told(t, since, "backend is up", second.Addr)
+		readsAt(second)
+	})
+	t.Run("replication stops", func(t *testing.T) {
+		since := p.lines()
+		for _, s := range bed.Replicas {
+			replicate(t, s, "STOP SLAVE SQL_THREAD")
+			p.told(t, since, "backend is not fit for use", s.Addr, "reason=stopped")
+		}
+		p.told(t, since, " route ", "backend="+primary.Addr, "reason=lagging")
+		r.goOn(t)
+		since = p.lines()
+		for _, s := range bed.Replicas {
+			replicate(t, s, "START SLAVE SQL_THREAD")
+			p.told(t, since, "backend is fit again", s.Addr)
+			readsAt(s)
+		}
+	})
+	t.Run("a replica lags", func(t *testing.T) {
+		replicate(t, first, "STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY=3600", "START SLAVE")
+		since := p.lines()
+		mustExec(t, "INSERT INTO "+bed.Database+".notes (body) VALUES ('delayed')")
+		p.told(t, since, "backend is not fit for use", first.Addr, "reason=lagging")
+		r.goOn(t)
+		since = p.lines()
+		replicate(t, first, "STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY=0", "START SLAVE")
+		p.told(t, since, "backend is fit again", first.Addr)
+		readsAt(first)
+	})
+	end()
+	t.Run("the primary is killed", func(t *testing.T) {
+		since, at := p.lines(), time.Now()
+		bed.control(t, "kill "+primary.Name)
+		p.told(t, since, "backend is down", primary.Addr)
+		t.Logf("seen after %v", time.Since(at))
+		if _, err := trySession(t, p.addr, bed.Users.App); err == nil || !strings.Contains(err.Error(), "all backends are down") {
+			t.Errorf("a client hears %v", err)
+		}
+		since = p.lines()
+		bed.control(t, "start "+primary.Name)
+		p.told(t, since, "backend is up", primary.Addr)
+		openSession(t, p.addr).mustAsk("SELECT 1", "1")
+	})
+}
+
+// replicate runs statements of replication at a server, as root. They are given in
+// the words of MariaDB.
+func replicate(t *testing.T, s server, statements ...string) {
+	t.Helper()
+	root, err := sql.Open("mysql", bed.Users.Root.Name+"@unix("+s.Socket+")/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, q := range statements {
+		if bed.mysql() {
+			q = strings.NewReplacer("CHANGE MASTER", "CHANGE REPLICATION SOURCE", "MASTER_", "SOURCE_", "SLAVE", "REPLICA").Replace(q)
+		}
+		execAll(t, root, q)
+	}
+}
+
+// A probe user that is not let in, or may not ask how a replica replicates, keeps
+// no reads from anywhere.
+func TestProbesThatAreNotToldMuch(t *testing.T) {
+	for _, tc := range []struct{ name, password, says string }{
+		{"wrong password", "wrong", "not let in"},
+		{"no rights", probePassword, "its replication cannot be looked at"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			replica := bed.Replicas[0]
+			mustExec(t, "DROP USER IF EXISTS 'mute'@'%'", "CREATE USER 'mute'@'%' IDENTIFIED BY '"+probePassword+"'")
+			defer mustExec(t, "DROP USER 'mute'@'%'")
+			eventually(t, 20*time.Second, "the replica has the user", func() bool {
+				db := openDB(t, replica.Addr, user{Name: "mute", Password: probePassword}, "", "")
+				defer db.Close()
+				return db.Ping() == nil
+			})
+			p := startProxy(t, []string{bed.Primary.Addr}, "-r", replica.Addr, "--log-level=debug", "--health-user=mute", "--health-password="+tc.password)
+			p.told(t, 0, replica.Addr, tc.says)
+			_, end := startReads(t, p)
+			p.told(t, 0, " route ", "backend="+replica.Addr, "reason=read")
+			end()
+		})
+	}
+}
