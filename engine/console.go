@@ -40,10 +40,12 @@ func (l *loop) acceptAdmin(conn *reactor.Conn, remote reactor.Addr) reactor.Hand
 	return c
 }
 
+// greetAdmin greets as the admin port always has, and offers TLS where the proxy
+// does: by the same certificate, and whoever must have it there must have it here.
 func (x *scripted) greetAdmin() {
 	g := packet.Greeting{
 		Version: []byte(adminVersion), ThreadID: 1, ChallengeSize: 20,
-		Capabilities: adminCapabilities, Collation: 8, Status: packet.StatusAutocommit,
+		Capabilities: adminCapabilities | x.c.loop.engine.added&packet.CapSSL, Collation: 8, Status: packet.StatusAutocommit,
 	}
 	if _, err := rand.Read(g.Challenge[:]); err != nil {
 		x.c.end(ReasonInternal, err)
@@ -53,7 +55,7 @@ func (x *scripted) greetAdmin() {
 		g.Challenge[i] = '!' + b%('~'-'!'+1) // printable, as clients of old expect
 	}
 	remember(&x.half, &g)
-	x.c.greet(packet.AppendPacket(nil, 0, g.Append(nil)), adminCapabilities)
+	x.c.greet(packet.AppendPacket(nil, 0, g.Append(nil)), g.Capabilities)
 }
 
 // admit checks a login to the admin port.

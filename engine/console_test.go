@@ -34,8 +34,13 @@ func (w *world) dialConsole() *Conn {
 	return c
 }
 
-// adminLogin reads the greeting and answers it.
+// adminLogin reads the greeting and answers it, over TLS if caps say so.
 func adminLogin(user, password string, caps packet.Capability) Step {
+	return adminLoginWith(0, user, password, caps)
+}
+
+// adminLoginWith is adminLogin where the greeting shows more capabilities.
+func adminLoginWith(more packet.Capability, user, password string, caps packet.Capability) Step {
 	return Do("log in to the admin port", func(c *Conn) error {
 		p, err := c.ReadPacket()
 		if err != nil {
@@ -46,7 +51,7 @@ func adminLogin(user, password string, caps packet.Capability) Step {
 			return err
 		}
 		switch {
-		case p.Seq() != 0, string(g.Version) != "5.0.99-agent-admin", g.ThreadID != 1, g.ChallengeSize != 20, g.Capabilities != 1|512|32768,
+		case p.Seq() != 0, string(g.Version) != "5.0.99-agent-admin", g.ThreadID != 1, g.ChallengeSize != 20, g.Capabilities != 1|512|32768|more,
 			g.Collation != 8, g.Status != 2, len(g.Plugin) != 0:
 			return fmt.Errorf("the greeting is %+v", g)
 		}
@@ -60,9 +65,52 @@ func adminLogin(user, password string, caps packet.Capability) Step {
 			r := packet.NativePassword([]byte(password), g.Challenge[:])
 			l.AuthResponse = r[:]
 		}
-		_, err = c.Write(packet.AppendPacket(nil, 1, l.Append(nil, g.Capabilities)))
+		seq := byte(1)
+		if caps&packet.CapSSL != 0 {
+			if err := c.Run(SendPacket(1, sslRequest(l)), StartTLS(ClientTLS(), false)); err != nil {
+				return err
+			}
+			seq = 2
+		}
+		_, err = c.Write(packet.AppendPacket(nil, seq, l.Append(nil, g.Capabilities)))
 		return err
 	})
+}
+
+// The admin port has TLS as the proxy has it for its clients.
+func TestConsoleWithTLS(t *testing.T) {
+	const caps = packet.CapProtocol41 | packet.CapSecureConnection | packet.CapLongPassword
+	query, own := Query("SELECT * FROM backends"), OK(packet.StatusInTrans)
+	ask := steps(SendPacket(0, query), ExpectPacket(1, own), Fin())
+	plain, secret := adminLoginWith(packet.CapSSL, "root", "secret", caps), adminLoginWith(packet.CapSSL, "root", "secret", caps|packet.CapSSL)
+	for _, tc := range []struct {
+		name   string
+		mode   TLSMode
+		client []Step
+		reason CloseReason
+	}{
+		{"a client with it", TLSPrefer, inARow(steps(secret, ExpectPacket(3, OK(0))), ask), ReasonClientClosed},
+		{"a client without it", TLSPrefer, inARow(steps(plain, ExpectPacket(2, OK(0))), ask), ReasonClientClosed},
+		{"a wrong password over it", TLSPrefer, steps(adminLoginWith(packet.CapSSL, "root", "wrong", caps|packet.CapSSL),
+			ExpectERR(3, 1045, "28000", "password doesn't match"), ExpectEnd()), ReasonLoginRefused},
+		{"required, a client with it", TLSRequire, inARow(steps(secret, ExpectPacket(3, OK(0))), ask), ReasonClientClosed},
+		{"required, a client without it", TLSRequire, steps(plain, ExpectERR(2, 3159, "HY000", reasonTable[ReasonTLSRequired].text), ExpectEnd()), ReasonTLSRequired},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			cfg := w.config()
+			withTLS(tc.mode, TLSOff)(&cfg)
+			cfg.Admin = func(hook.Global) (*AdminConfig, error) {
+				return &AdminConfig{Listen: addrFor(w.refused()), User: "root", Password: "secret",
+					Scripts: &hooks{query: func(hook.Session, []byte) hook.Verdict { return sendResult(own) }}}, nil
+			}
+			w.start(cfg)
+			if err := w.dialConsole().Run(tc.client...); err != nil {
+				t.Fatal(err)
+			}
+			w.wantEnd(1, tc.reason)
+		})
+	}
 }
 
 func TestConsole(t *testing.T) {

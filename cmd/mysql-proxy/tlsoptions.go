@@ -8,7 +8,7 @@ import "errors"
 var tlsOptions = []option{
 	{long: "proxy-tls", kind: stringKind, arg: "HOW", def: "prefer", group: "proxy",
 		choices: []string{"off", "prefer", "require"},
-		help:    "TLS with clients; off: it is not on offer; prefer: it is up to the client; require: clients without it are refused",
+		help:    "TLS with clients, of the admin port too; off: it is not on offer; prefer: it is up to the client; require: clients without it are refused",
 		dst:     func(s *settings) any { return &s.ProxyTLS }},
 	{long: "proxy-tls-cert", kind: fileKind, arg: "FILE", group: "proxy", defText: "self-made at each start",
 		help: "certificate that clients see, PEM, the chain behind it; read again when it changes, as are all files of TLS",

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -150,4 +151,37 @@ func openAdmin(t *testing.T, addr string) *session {
 		t.Fatalf("login at the admin port: %s", c.tr.last())
 	}
 	return s
+}
+
+// The admin port has TLS by the certificate and the mode of --proxy-tls.
+func TestAdminPortWithTLS(t *testing.T) {
+	ours := newAuthority(t, "the proxy's authority")
+	ours.issue("proxy")
+	_, admin := startAdmin(t, []string{bed.Primary.Addr}, "--proxy-tls=require",
+		"--proxy-tls-cert="+ours.file("proxy.pem"), "--proxy-tls-key="+ours.file("proxy-key.pem"))
+	host, port, _ := strings.Cut(admin, ":")
+	want := "1\t" + bed.Primary.Addr + "\tunknown\trw\tNULL\t0"
+	for _, c := range []struct {
+		name, flavour, program string
+		args                   []string
+		want                   string // in what it prints
+	}{
+		{"mariadb", "", "mariadb", []string{"--ssl-ca=" + ours.file("ca.pem"), "--ssl-verify-server-cert"}, want},
+		{"mariadb, another authority", "", "mariadb", []string{"--ssl-ca=" + bed.TLS.CA, "--ssl-verify-server-cert"}, "ERROR 2026"},
+		{"mariadb without TLS", "", "mariadb", []string{"--skip-ssl"}, "ERROR 3159 (HY000)"},
+		{"mariadb 11.8", "mariadb11.8", "mariadb", []string{"--ssl-ca=" + ours.file("ca.pem")}, want},
+		{"mysql 9", "mysql9", "mysql", []string{"--ssl-mode=VERIFY_IDENTITY", "--ssl-ca=" + ours.file("ca.pem")}, want},
+		{"mysql 9, another authority", "mysql9", "mysql", []string{"--ssl-mode=VERIFY_CA", "--ssl-ca=" + bed.TLS.CA}, "ERROR 2026"},
+		{"mysql 9 without TLS", "mysql9", "mysql", []string{"--ssl-mode=DISABLED"}, "ERROR 3159 (HY000)"},
+	} {
+		program := c.program
+		if c.flavour != "" {
+			program = filepath.Join(fetchedBin(t, c.flavour), c.program)
+		}
+		out, err := runTool(t, nil, program, append([]string{"--no-defaults", "--protocol=tcp", "-h", host, "-P", port,
+			"-u", adminUser.Name, "-p" + adminUser.Password, "--batch", "--skip-column-names", "-e", "SELECT * FROM backends"}, c.args...)...)
+		if !strings.Contains(out, c.want) || (err == nil) != (c.want == want) {
+			t.Errorf("%s: %q, %v; want %q", c.name, out, err, c.want)
+		}
+	}
 }
