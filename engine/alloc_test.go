@@ -147,22 +147,64 @@ func TestSplittingDoesNotAllocate(t *testing.T) {
 	w.get(replica, buf[:len(read)])
 	w.put(replica, rows)
 	w.get(fd, buf[:len(rows)])
+	converse := func(server int, command, seen, response []byte) {
+		w.put(fd, command)
+		w.get(server, buf[:len(seen)])
+		if string(buf[:len(seen)]) != string(seen) {
+			t.Fatalf("the server got % x, want % x", buf[:len(seen)], seen)
+		}
+		w.put(server, response)
+	}
+	answered := func(response []byte) {
+		w.get(fd, buf[:len(response)])
+		if string(buf[:len(response)]) != string(response) {
+			t.Fatalf("the client got % x, want % x", buf[:len(response)], response)
+		}
+	}
+	// Three statements: two that are read at the replica by turns, one that writes.
+	at := func(payload []byte) []byte { return packet.AppendPacket(nil, 0, payload) }
+	for id, sql := range []string{"SELECT c FROM sbtest1 WHERE id=?", "SELECT k FROM sbtest1 WHERE id=?", "UPDATE sbtest1 SET k=k+1 WHERE id=?"} {
+		ok := preparedAs(uint32(id), id&1, 1)
+		converse(home, at(preparing(sql)), at(preparing(sql)), ok)
+		answered(ok)
+		if id == 2 {
+			converse(home, at(runs(2, oneType, 1)), at(runs(2, oneType, 1)), packet.AppendPacket(nil, 1, OK(0)))
+			answered(packet.AppendPacket(nil, 1, OK(0)))
+			break
+		}
+		converse(replica, at(runs(uint32(id), oneType, 1)), at(preparing(sql)), preparedAs(uint32(10+id), id&1, 1))
+		converse(replica, nil, at(runs(uint32(10+id), oneType, 1)), rows)
+		answered(rows)
+	}
 	for _, tc := range []struct {
-		name              string
-		server            int
-		command, response []byte
+		name                    string
+		server                  int
+		command, seen, response []byte
 	}{
-		{"a read", replica, read, rows},
-		{"a write", home, write, packet.AppendPacket(nil, 1, OK(0))},
+		{"a read", replica, read, read, rows},
+		{"a write", home, write, write, packet.AppendPacket(nil, 1, OK(0))},
+		{"a prepared read", replica, at(runs(0, noType, 2)), at(runs(10, noType, 2)), rows},
+		{"a prepared read with types", replica, at(runs(0, oneType, 2)), at(runs(10, oneType, 2)), rows},
+		{"a prepared write", home, at(runs(2, oneType, 2)), at(runs(2, oneType, 2)), packet.AppendPacket(nil, 1, OK(0))},
 	} {
 		n := testing.AllocsPerRun(500, func() {
 			w.put(fd, tc.command)
-			w.get(tc.server, buf[:len(tc.command)])
+			w.get(tc.server, buf[:len(tc.seen)])
 			w.put(tc.server, tc.response)
 			w.get(fd, buf[:len(tc.response)])
 		})
 		if n != 0 {
 			t.Errorf("%s: %v allocations, want 0", tc.name, n)
 		}
+	}
+	first, second := [2][]byte{at(runs(0, noType, 3)), at(runs(10, noType, 3))}, [2][]byte{at(runs(1, noType, 3)), at(runs(11, noType, 3))}
+	n := testing.AllocsPerRun(500, func() {
+		for _, by := range [...][2][]byte{first, second} {
+			converse(replica, by[0], by[1], rows)
+			answered(rows)
+		}
+	})
+	if n != 0 {
+		t.Errorf("two prepared reads by turns: %v allocations, want 0", n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	. "mysqlproxy/engine/enginetest"
 	"mysqlproxy/packet"
@@ -383,4 +384,48 @@ func TestPreparedStatementsWithQueryAttributes(t *testing.T) {
 func attributesBegin(caps packet.Capability) []Step {
 	skip := func(what string) Step { return ExpectWhere(what, func(packet.Packet) error { return nil }) }
 	return steps(letsWith(caps), skip("the question"), one("1"), skip("the SET"), SendPacket(1, OK(0)))
+}
+
+// Wherever the streams are cut, the session is the same. What the client sends,
+// it sends at once.
+func TestPreparedStatementsAtEveryCut(t *testing.T) {
+	var stream []byte
+	insert := Query("INSERT INTO t VALUES (1)")
+	for _, p := range [][]byte{preparing(byID), runs(home1, oneType, 1), runs(home1, noType, 2), about(packet.ComStmtClose, home1), insert, ping} {
+		stream = packet.AppendPacket(stream, 0, p)
+	}
+	row := func(v string) []byte { b, _ := Result(nil, 1, ModernCaps, 0, v); return b }
+	ok := packet.AppendPacket(nil, 1, OK(0))
+	atHome, atReplica := preparedAs(home1, 1, 1), preparedAs(reader1, 1, 1)
+	seen := bytes.Join([][]byte{atHome, row("r"), row("s"), ok, ok}, nil)
+	cuts := len(stream) + len(atHome) + len(atReplica) + len(row("r"))
+	// pieces sends b in two if the cut of session i is in it. before is how many bytes
+	// come before b that are to be cut.
+	pieces := func(b []byte, before, i int) Step {
+		at := i - before
+		if at <= 0 || at >= len(b) {
+			return Send(b)
+		}
+		return All(fmt.Sprint("cut at ", at), Send(b[:at]), Do("wait", func(*Conn) error { time.Sleep(time.Millisecond); return nil }), Send(b[at:]))
+	}
+	owned(t)
+	w := newWorld(t)
+	home := w.serverOf(func(i int, c *Conn) error {
+		begins := atHomeBegins()
+		if i > 0 {
+			begins = append(begins[:1], begins[3:]...) // what it tells of writes is known by now
+		}
+		return c.Run(append(begins, ExpectPacket(0, preparing(byID)), pieces(atHome, len(stream), i), ExpectPacket(0, about(packet.ComStmtClose, home1)), ExpectPacket(0, insert), Send(ok), ExpectPacket(0, ping), Send(ok), ExpectEnd())...)
+	})
+	replica := w.serverOf(func(i int, c *Conn) error {
+		return c.Run(lets(), ExpectPacket(0, preparing(byID)), pieces(atReplica, len(stream)+len(atHome), i),
+			ExpectPacket(0, runs(reader1, oneType, 1)), pieces(row("r"), len(stream)+len(atHome)+len(atReplica), i), ExpectPacket(0, runs(reader1, noType, 2)), Send(row("s")),
+			ExpectPacket(0, about(packet.ComStmtClose, reader1)), quits())
+	})
+	cfg := w.config(home.Addr(), replica.Addr())
+	cfg.Backends[1].ReadOnly, cfg.Split = true, true
+	w.start(cfg)
+	for i := range cuts {
+		w.clientNow(fmt.Sprint("client with cut ", i), Enter(ModernCaps), pieces(stream, 0, i), Expect(seen), Fin())
+	}
 }
