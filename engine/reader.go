@@ -138,7 +138,7 @@ func (sp *splitting) repeat() bool {
 		sp.ask(r, ownState, append([]byte{byte(packet.ComInitDB)}, st.database...))
 	}
 	for i := range st.variables {
-		if v := &st.variables[i]; v.number > at.assigned && !r.queue.full() {
+		if v := &st.variables[i]; !v.Writes && v.number > at.assigned && !r.queue.full() {
 			at.assigned = v.number
 			sp.ask(r, ownState, append([]byte{byte(packet.ComQuery)}, v.Text...))
 		}
@@ -165,6 +165,9 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 		s.enter(serverReady)
 	} else {
 		s.resp.Begin(s.queue.first().Request)
+	}
+	if s == sp.home {
+		sp.changed = false // by the proxy
 	}
 	switch x.own {
 	case ownState:

@@ -49,6 +49,7 @@ type splitting struct {
 	collect    []byte // the response to what the proxy has asked last
 	complained bool   // that there is no reader is in the log
 
+	optioned bool              // there was a COM_SET_OPTION, which stays over everything
 	called   bool              // something may have set a role, which stays over a COM_RESET_CONNECTION
 	quiet    bool              // the last statement has left nothing that could be asked for
 	caps     packet.Capability // these are home's while there is none
@@ -128,14 +129,17 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 	case packet.ComStmtClose, packet.ComStmtSendLongData, packet.ComStmtReset:
 		return sp.chooseStatement(payload, q, whole)
 	case packet.ComInitDB:
-		sp.after = pending{on: true, database: string(payload[1:]), named: true}
+		sp.after = pending{on: true, database: string(bytes.TrimRight(payload[1:], "\x00")), named: true} // MySQL takes a NUL behind the name
 	case packet.ComProcessKill:
 		sp.kills(payload)
 	case packet.ComResetConnection:
 		sp.after = pending{on: true, forgets: true}
 	case packet.ComChangeUser:
 		sp.after = pending{on: true, forgets: true, changes: true}
-	case packet.ComStmtFetch, packet.ComPing, packet.ComQuit, packet.ComFieldList, packet.ComStatistics, packet.ComSetOption,
+	case packet.ComSetOption: // several statements at once, now or later
+		sp.state.lex |= packet.LexMultiStatements
+		sp.optioned = true
+	case packet.ComStmtFetch, packet.ComPing, packet.ComQuit, packet.ComFieldList, packet.ComStatistics,
 		packet.ComProcessInfo, packet.ComDebug:
 	default: // streams, and what nobody knows
 		sp.state.pins |= pinUnknown
@@ -158,7 +162,9 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 	if !ok || !whole {
 		if sp.writing = true; !ok || sp.state.lex&packet.LexMultiStatements != 0 || !inserts(sql) {
 			sp.after = pending{on: true, effects: packet.EffectUnknown}
+			sp.notes(packet.EffectUnknown)
 		}
+		sp.notes(packet.EffectWrite)
 		return sp.goHome(RouteTooLong)
 	}
 	st := packet.Classify(sql, sp.lex())
@@ -391,7 +397,7 @@ func (sp *splitting) loginLex() (lex packet.Lex) {
 	if h.offers&packet.CapLongPassword == 0 {
 		lex |= packet.LexMariaDB
 	}
-	if h.caps&packet.CapMultiStatements != 0 {
+	if h.caps&packet.CapMultiStatements != 0 || sp.optioned {
 		lex |= packet.LexMultiStatements
 	}
 	if sp.state.reset && h.offers&packet.CapLongPassword != 0 {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -211,4 +212,73 @@ func TestWarningsOfAReadWhoseReaderIsAway(t *testing.T) {
 	multiplexed(&cfg)
 	w.start(cfg)
 	w.clientNow("client", Enter(ModernCaps), asks("SELECT 1/0", sees("r")), shelved(w, 1), asks("SHOW WARNINGS", sees("w")))
+}
+
+// Where servers tell tables apart by case, two temporary ones may differ in that
+// alone.
+func TestTemporaryTablesThatDifferInCase(t *testing.T) {
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	split(t,
+		steps(gets("CREATE TEMPORARY TABLE t (a INT)", sent), gets("CREATE TEMPORARY TABLE T (a INT)", sent), gets("DROP TABLE T", sent),
+			gets("SELECT a FROM t", one("p")), gets("DROP TABLE t", sent), ExpectEnd()),
+		steps(gets("SELECT a FROM t", one("r")), gone),
+		steps(asks("CREATE TEMPORARY TABLE t (a INT)", ok), asks("CREATE TEMPORARY TABLE T (a INT)", ok), asks("DROP TABLE T", ok),
+			asks("SELECT a FROM t", sees("p")), asks("DROP TABLE t", ok), asks("SELECT a FROM t", sees("r"))))
+}
+
+// What only matters to writes is for another home, and not for a reader.
+func TestVariablesForWrites(t *testing.T) {
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	t.Run("are not set at the replica", func(t *testing.T) {
+		split(t, steps(gets("SET foreign_key_checks=0", sent), ExpectEnd()), steps(gets("SELECT a FROM t", one("r")), gone),
+			steps(asks("SET foreign_key_checks=0", ok), asks("SELECT a FROM t", sees("r"))))
+	})
+	for _, tc := range []struct {
+		set     string
+		idle    int // sessions, after a while
+		primary []Step
+	}{
+		{"SET foreign_key_checks=0", 1, steps(rests, restored, gets("SET SESSION foreign_key_checks=0", sent), gets("COMMIT", sent))},
+		{"SET insert_id=5", 0, steps(gets("COMMIT", sent))},
+		{"SET foreign_key_checks=@before", 0, steps(gets("COMMIT", sent))},
+	} {
+		t.Run(tc.set+" with multiplexing", func(t *testing.T) {
+			owned(t)
+			w := newWorld(t)
+			home := append(append(atHomeBegins(), gets(tc.set, sent)), tc.primary...)
+			cfg := w.config(w.server(append(home, Drain())), w.server())
+			cfg.Backends[1].ReadOnly = true
+			cfg.Split = true
+			multiplexed(&cfg)
+			w.start(cfg)
+			w.clientNow("client", Enter(ModernCaps), asks(tc.set, ok), idles, shelved(w, tc.idle), asks("COMMIT", ok))
+		})
+	}
+}
+
+// COM_SET_OPTION outlives a reset: a session that has had one keeps its home.
+func TestOptionsKeepSessionsFromThePool(t *testing.T) {
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	option, end := []byte{byte(packet.ComSetOption), 0, 0}, []byte{0xfe, 0, 0, 2, 0, 0, 0}
+	split(t, steps(ExpectPacket(0, option), SendPacket(1, end), gets("COMMIT", sent), gets("COMMIT", sent), Drain()), nil,
+		steps(SendPacket(0, option), ExpectPacket(1, end), asks("COMMIT", ok), idles, asks("COMMIT", ok)), multiplexed)
+}
+
+// An INSERT that is too long to be looked at has an insert id as well.
+func TestInsertIDOfALongStatement(t *testing.T) {
+	owned(t)
+	w := newWorld(t)
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	long := "INSERT INTO t VALUES ('" + strings.Repeat("x", longestRead) + "')"
+	home := append(atHomeBegins(), ExpectPacket(0, Query(long)), sent, gets("COMMIT", sent), gets("SELECT LAST_INSERT_ID()", one("5")),
+		restored, gets("SET last_insert_id=5", sent), gets("SELECT LAST_INSERT_ID()", one("5")), Drain())
+	cfg := w.config(w.server(home), w.server())
+	cfg.Backends[1].ReadOnly = true
+	cfg.Split = true
+	multiplexed(&cfg)
+	w.start(cfg)
+	single := ModernCaps &^ packet.CapMultiStatements
+	g, l := Greeting(ModernCaps), Login(single)
+	enter := All("log in", ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, ModernCaps)), ExpectPacket(2, OK(0)))
+	w.clientNow("client", enter, SendPacket(0, Query(long)), ok, asks("COMMIT", ok), shelved(w, 1), asks("SELECT LAST_INSERT_ID()", sees("5")))
 }

@@ -43,7 +43,8 @@ type sessionState struct {
 	database  string
 	system    bool       // it is one that each server has for itself
 	variables []variable // in the order of their assignment
-	assigned  int        // how many assignments there were
+	numbered  int        // how many assignments there were
+	assigned  int        // the last one that matters to reads
 	temporary []string   // temporary tables, "database.table"
 	locks     []string   // named ones
 	tracked   bool       // the server tells of each write's GTID
@@ -143,7 +144,10 @@ func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte, lex packet
 		}
 	}
 	if e&packet.EffectSetVariables != 0 {
-		a.sets, ok = packet.SessionAssignments(sql, lex)
+		a.sets, ok = packet.AllAssignments(sql, lex)
+		if !ok && e&(packet.EffectSetOpaque|packet.EffectUnknown) == 0 { // what only matters to writes
+			sp.state.tied, ok = true, true
+		}
 		fail(ok, packet.EffectSetOpaque)
 	}
 	if e&packet.EffectUse != 0 {
@@ -306,9 +310,12 @@ const keyRole = "role"
 // variable.
 func (sp *splitting) assign(a packet.Assignment) {
 	st := &sp.state
-	st.assigned++
+	st.numbered++
+	if !a.Writes {
+		st.assigned = st.numbered
+	}
 	st.variables = slices.DeleteFunc(st.variables, func(v variable) bool { return v.Key == a.Key && !a.Relative })
-	st.variables = append(st.variables, variable{a, st.assigned})
+	st.variables = append(st.variables, variable{a, st.numbered})
 	if len(st.variables) > maxVariables {
 		st.pins |= pinVariables
 	}

@@ -54,7 +54,7 @@ func (n *names) identifier() (string, bool) {
 	return name, name != ""
 }
 
-// table takes database.table or table, in lower case.
+// table takes database.table or table, as they are called.
 func (n *names) table() (string, bool) {
 	name, ok := n.identifier()
 	if !ok {
@@ -68,7 +68,7 @@ func (n *names) table() (string, bool) {
 		}
 		name += "." + second
 	}
-	return lowerASCII(name), true
+	return name, true
 }
 
 // lowerASCII leaves bytes that are not ASCII alone: their character set is not
@@ -115,9 +115,10 @@ func UseDatabase(sql []byte, lex Lex) (name string, ok bool) {
 }
 
 // TemporaryTables returns the names of the temporary tables that a statement
-// creates and of the tables, temporary or not, that it drops: ASCII letters in
-// lower case, "database.table" or "table", as they are called and not as they
-// are quoted. ok is false if not all of them can be told.
+// creates and of the tables, temporary or not, that it drops:
+// "database.table" or "table", as they are called and not as they are
+// quoted. Whether names that differ in case are one is up to the server. ok is
+// false if not all of them can be told.
 func TemporaryTables(sql []byte, lex Lex) (created, dropped []string, ok bool) {
 	n := namesOf(sql, lex)
 	for n.tok.kind() != tokenEnd {

@@ -105,13 +105,13 @@ func TestTemporaryTables(t *testing.T) {
 	for _, c := range []struct {
 		sql, want string // created / dropped, "!" if not all
 	}{
-		{"CREATE TEMPORARY TABLE X (a INT)", "[x] []"},
-		{"create temporary table if not exists `My``T` like y", "[my`t] []"},
-		{"CREATE OR REPLACE TEMPORARY TABLE Db . X (a INT)", "[db.x] []"},
+		{"CREATE TEMPORARY TABLE X (a INT)", "[X] []"},
+		{"create temporary table if not exists `My``T` like y", "[My`T] []"},
+		{"CREATE OR REPLACE TEMPORARY TABLE Db . X (a INT)", "[Db.X] []"},
 		{"CREATE TEMPORARY SEQUENCE s", "[s] []"},
 		{"CREATE TEMPORARY TABLE временная (a INT)", "[временная] []"},
-		{"DROP TABLE X", "[] [x]"},
-		{"DROP TABLES IF EXISTS x, `db`.`Y` RESTRICT", "[] [x db.y]"},
+		{"DROP TABLE X", "[] [X]"},
+		{"DROP TABLES IF EXISTS x, `db`.`Y` RESTRICT", "[] [x db.Y]"},
 		{"DROP TEMPORARY TABLE IF EXISTS x", "[] [x]"},
 		{"DROP /* x */ TABLE x -- y", "[] [x]"},
 		{"DROP TABLE x WAIT 5", "[] [x]"},
@@ -211,6 +211,29 @@ func TestKillTarget(t *testing.T) {
 		thread, start, end, ok := KillTarget([]byte(tc.sql), 0)
 		if thread != tc.thread || ok != (tc.thread != 0) || ok && tc.sql[start:end] != fmt.Sprint(tc.thread) {
 			t.Errorf("%s: got %d, %q, %v; want %d", tc.sql, thread, tc.sql[start:end], ok, tc.thread)
+		}
+	}
+}
+
+func TestAllAssignments(t *testing.T) {
+	for _, tc := range []struct{ sql, want string }{
+		{"SET foreign_key_checks = 0, sql_mode = ''", "w:SET SESSION foreign_key_checks=0 r:SET SESSION sql_mode=''"},
+		{"SET autocommit = 1, unique_checks = OFF", "w:SET SESSION unique_checks=OFF"},
+		{"SET last_insert_id = 7", ""},
+		{"SET insert_id = 7", "!"},
+		{"SET foreign_key_checks = @old", "!"},
+		{"SET sql_safe_updates = (SELECT 1)", "!"},
+	} {
+		list, ok := AllAssignments([]byte(tc.sql), 0)
+		var got []string
+		for _, a := range list {
+			got = append(got, map[bool]string{true: "w:", false: "r:"}[a.Writes]+a.Text)
+		}
+		if !ok {
+			got = append(got, "!")
+		}
+		if strings.Join(got, " ") != tc.want {
+			t.Errorf("%s: %s, want %s", tc.sql, got, tc.want)
 		}
 	}
 }

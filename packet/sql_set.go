@@ -169,12 +169,15 @@ func (s *scanner) setVariable(scope setScope, keyword, global bool) {
 		s.effects |= EffectNextTransaction
 	case kind == variableForWrites:
 		s.effects |= EffectSetVariables | EffectWrite // autocommit = 1 commits
+		if s.collect != nil && s.collect.all {
+			s.collect.forWrites(string(s.sql[start:end]), &v)
+		}
 	case kind == variableOpaque, !v.ok, kind == variableOffOnly && !v.off:
 		s.opaque()
 	default:
 		s.effects |= EffectSetVariables
 		if s.collect != nil {
-			s.collect.variable(string(s.sql[start:end]), &v)
+			s.collect.variable(string(s.sql[start:end]), &v, false)
 		}
 	}
 }

@@ -59,21 +59,40 @@ func variableKind(name []byte) variableClass {
 }
 
 // assignments gathers what SessionAssignments returns.
-type assignments struct{ list []Assignment }
+type assignments struct {
+	list []Assignment
+	all  bool // those too that only matter to writes
+	lost bool // one of these cannot be repeated
+}
 
 func (a *assignments) add(one Assignment) { a.list = append(a.list, one) }
 
-func (a *assignments) variable(name string, v *value) {
+func (a *assignments) variable(name string, v *value, writes bool) {
 	key := strings.ToLower(name)
 	switch key {
 	case "tx_isolation", "tx_read_only":
 		key = "transaction_" + key[len("tx_"):]
 	}
-	one := Assignment{Key: key, Text: "SET SESSION " + name + "=" + v.text.String(), Relative: v.relative}
+	one := Assignment{Key: key, Text: "SET SESSION " + name + "=" + v.text.String(), Relative: v.relative, Writes: writes}
 	if v.single {
 		one.Value = v.literal
 	}
 	a.add(one)
+}
+
+// forWrites is variable for one that only matters to writes.
+func (a *assignments) forWrites(name string, v *value) {
+	switch strings.ToLower(name) {
+	case "autocommit", "last_insert_id", "identity":
+	case "insert_id": // for the next INSERT only
+		a.lost = true
+	default:
+		if !v.ok {
+			a.lost = true
+			return
+		}
+		a.variable(name, v, true)
+	}
 }
 
 // Assignment is one session variable that a SET statement has set.
@@ -95,6 +114,20 @@ type Assignment struct {
 	// variables, as in CONCAT(@@sql_mode, ',ANSI'). Earlier assignments are
 	// still needed before it.
 	Relative bool
+	// Writes: the variable only matters to writes.
+	Writes bool
+}
+
+// AllAssignments returns all that a SET statement sets for its session, save
+// autocommit, of which the servers' status flags tell, and the insert id. Else it is
+// SessionAssignments.
+func AllAssignments(sql []byte, lex Lex) (list []Assignment, ok bool) {
+	var s scanner
+	s.init(sql, lex)
+	s.collect = &assignments{all: true}
+	s.statement()
+	effects := Classify(sql, lex).Effects
+	return s.collect.list, !s.ambiguous && !s.collect.lost && effects&(EffectSetOpaque|EffectUnknown) == 0
 }
 
 // SessionAssignments returns what a SET statement, one with EffectSetVariables,
