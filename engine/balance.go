@@ -19,7 +19,7 @@ func (l *loop) takeReplica() *Backend {
 	var fit [maxChoice]*Backend
 	n := 0
 	for _, b := range l.engine.backends.list {
-		if b.ReadOnly && b.State() != BackendDown && b.Health().reads() && n < len(fit) {
+		if b.reads() && n < len(fit) {
 			fit[n] = b
 			n++
 		}
@@ -73,13 +73,43 @@ func draw(bs []*Backend, dice *rand.Rand) int {
 // burden is what one more client would be to b: how many it has, by its weight,
 // and how long each waits. now is on the loop's clock.
 func (l *loop) burden(b *Backend, now time.Duration) float64 {
-	wait := max(b.Latency(), l.pool(b).speed.mean(now)) + evenly
-	return float64(b.clients.Load()+1) / float64(b.weight) * float64(wait)
+	return float64(b.clients.Load()+1) / float64(b.weight) * float64(l.delay(b, now))
 }
+
+// delay is how long an answer of b's takes, as far as is known.
+func (l *loop) delay(b *Backend, now time.Duration) time.Duration {
+	return max(b.Latency(), l.pool(b).speed.mean(now)) + evenly
+}
+
+// outpaced tells, once in a while, whether the session is better off with another
+// replica: its own has become much slower than one of the others. Not all
+// sessions hear of it at the same time.
+func (sp *splitting) outpaced() bool {
+	l := sp.c.loop
+	now := l.Now()
+	if now-sp.reviewed < reviewAfter {
+		return false
+	}
+	sp.reviewed = now
+	own := l.delay(sp.reader.backend, now)
+	for _, b := range l.engine.backends.list {
+		if b != sp.reader.backend && b.reads() && l.delay(b, now)*muchSlower < own {
+			return l.dice.IntN(4) == 0
+		}
+	}
+	return false
+}
+
+// reads tells whether b is a replica that is fit for reads.
+func (b *Backend) reads() bool { return b.ReadOnly && b.State() != BackendDown && b.Health().reads() }
 
 const (
 	// evenly is added to response times: differences far below it count little.
 	evenly = time.Millisecond
+	// reviewAfter is how often a session looks whether its replica has become slow,
+	// and muchSlower how many times the delay of another that is.
+	reviewAfter = time.Second
+	muchSlower  = 4
 	// speedMemory is after how long a response time counts for a third of what it
 	// did.
 	speedMemory = 10 * time.Second

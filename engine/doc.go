@@ -32,6 +32,14 @@
 //	exchange.go  exchange: a command and the response that is expected
 //	reason.go    CloseReason: why a session ends, and what its client is told
 //
+// What backends are fit for, and which replica is read from:
+//
+//	backend.go   Backend: what connects show
+//	health.go    Health: what probes find
+//	probe.go     prober: one for each backend, on its own goroutine
+//	probeask.go  what it asks a server
+//	balance.go   the choice among replicas
+//
 // With a script (engine/hook is the treaty with who runs it):
 //
 //	script.go    scripted: what such a session has beside, and choosing a backend

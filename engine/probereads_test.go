@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ type patient struct {
 	mu       sync.Mutex
 	findings table // of its replication
 	err      error
+	delay    time.Duration
 	open     atomic.Int32 // sessions
 }
 
@@ -27,6 +29,13 @@ func (p *patient) is(replication table, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.findings, p.err = replication, err
+}
+
+// slow has it answer slowly.
+func (p *patient) slow(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
 }
 
 func (p *patient) dial(context.Context) (asker, error) {
@@ -44,6 +53,7 @@ func (p *patient) close() { p.open.Add(-1) }
 func (p *patient) ask(_ context.Context, query string) (table, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	time.Sleep(p.delay)
 	switch {
 	case p.err != nil:
 		return table{}, p.err
@@ -157,6 +167,56 @@ func TestReadsGoToAnotherReplica(t *testing.T) {
 	w.becomes(2, HealthGood)
 	patients[1].is(lagging, nil)
 	w.becomes(1, HealthLagging)
+	if err := c.Run(asks(sql, sees("2")), Fin()); err != nil {
+		t.Error(err)
+	}
+	w.wantEnd(1, ReasonClientClosed)
+}
+
+// always is a source of chance that has none.
+type always uint64
+
+func (a always) Uint64() uint64 { return uint64(a) }
+
+// A session leaves a replica that has become slow.
+func TestReadsLeaveASlowReplica(t *testing.T) {
+	owned(t)
+	w := newWorld(t)
+	const sql = "SELECT a FROM t"
+	replica := func(name string) net.Addr {
+		return w.serverOf(func(_ int, c *Conn) error {
+			if err := c.Run(lets()); err != nil {
+				return err
+			}
+			for {
+				p, err := c.ReadPacket()
+				if err != nil || p.Payload()[0] == byte(packet.ComQuit) {
+					return err
+				}
+				if err := c.Run(one(name)); err != nil {
+					return err
+				}
+			}
+		}).Addr()
+	}
+	patients := w.examined(w.server(append(atHomeBegins(), ExpectEnd())), replica("1"), replica("2"))
+	l, dealt := w.proxy.loops[0], make(chan bool)
+	l.Post(func() { l.dice = rand.New(always(0)); close(dealt) })
+	<-dealt
+	patients[2].is(rows("Replica_IO_Running"), nil)
+	w.becomes(1, HealthGood)
+	w.becomes(2, HealthNotReplica)
+	c := w.clientNow("client", Enter(ModernCaps), asks(sql, sees("1")))
+	patients[2].is(inStep, nil)
+	w.becomes(2, HealthGood)
+	patients[1].slow(30 * time.Millisecond)
+	eventually(t, "it is slow", func() error {
+		if d := w.proxy.Backends()[1].Latency(); d < 20*time.Millisecond {
+			return fmt.Errorf("%v", d)
+		}
+		return nil
+	})
+	time.Sleep(reviewAfter + 200*time.Millisecond)
 	if err := c.Run(asks(sql, sees("2")), Fin()); err != nil {
 		t.Error(err)
 	}

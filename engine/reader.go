@@ -79,8 +79,8 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 			l.Arm(&sp.timer, readerWithin)
 		}
 		return readyLater, 0
-	case r != nil && (sp.state.database == "" && sp.at.database != "" || !r.backend.Health().reads()):
-		sp.dropReader() // a database cannot be left
+	case r != nil && (sp.state.database == "" && sp.at.database != "" || !r.backend.Health().reads() || sp.outpaced()):
+		sp.dropReader() // a database, for one, cannot be left
 		fallthrough
 	case r == nil:
 		if l.Now() < sp.retry {

@@ -63,13 +63,14 @@ type splitting struct {
 	writing bool // the command that choose has just sent home may write
 	changed bool // the server has said that the command changed its session's state
 
-	touched time.Duration // when home was sent something last, on the loop's clock
-	retry   time.Duration // when a reader may be looked for again,
-	lacks   RouteReason   // and why there is none until then
-	reads   uint          // that went to readers
-	asked   time.Time     // when the one did that is measured; zero: none is
-	behind  time.Duration // when one that lacks the session's writes may be asked again
-	timer   reactor.Timer // of what the proxy itself awaits of the reader
+	touched  time.Duration // when home was sent something last, on the loop's clock
+	retry    time.Duration // when a reader may be looked for again,
+	lacks    RouteReason   // and why there is none until then
+	reads    uint          // that went to readers
+	asked    time.Time     // when the one did that is measured; zero: none is
+	reviewed time.Duration // when the reader was compared with others last, on the loop's clock
+	behind   time.Duration // when one that lacks the session's writes may be asked again
+	timer    reactor.Timer // of what the proxy itself awaits of the reader
 }
 
 // where is one of the two sides that a statement can run on.
