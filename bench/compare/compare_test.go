@@ -131,7 +131,7 @@ func TestFloorOutlivesBackendsThatAreGone(t *testing.T) {
 
 func TestLoadFindsNoErrorInNullServerDirectlyAndThroughFloor(t *testing.T) {
 	b := newBench(t)
-	null, err := b.startNull()
+	null, err := b.startNull(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,10 +161,10 @@ func TestLoadFindsNoErrorInNullServerDirectlyAndThroughFloor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if share, err := b.replicaShare(all[0], work{mode: "point", conns: 2}, null); err != nil || share != 0 {
+	if share, err := b.replicaShare(all[0], work{mode: "point", conns: 2}, null, shareWithin); err != nil || share != 0 {
 		t.Errorf("share of the replica is %v, %v; want 0", share, err)
 	}
-	share, err := b.replicaShare(instance{addr: null.replicas[0]}, work{mode: "point", conns: 2}, null)
+	share, err := b.replicaShare(instance{addr: null.replicas[0]}, work{mode: "point", conns: 2}, null, shareWithin)
 	if err != nil || share < .9 {
 		t.Errorf("share of the replica is %v, %v; want nearly 1", share, err)
 	}
@@ -175,7 +175,7 @@ func TestLoadFindsNoErrorInNullServerDirectlyAndThroughFloor(t *testing.T) {
 
 func TestAContestantThatFailsIsNamedAndTheOthersGoOn(t *testing.T) {
 	b := newBench(t)
-	null, err := b.startNull()
+	null, err := b.startNull(1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ const (
 	floor   = "floor"
 	haproxy = "haproxy"
 	ours    = "mysql-proxy"
-	// oursSplit has a read-only backend too, and so looks at every statement.
+	// oursSplit has the replicas as read-only backends, and reads from them.
 	oursSplit = "mysql-proxy-split"
 	// These speak TLS with clients, and not with servers. oursHybrid is oursTLS
 	// with clients that exchange keys by X25519MLKEM768.
@@ -51,10 +51,12 @@ func label(name string) string {
 	return name
 }
 
-// backends is what a contestant stands in front of: addresses.
+// backends is what a contestant stands in front of: addresses, and the user and
+// password of the load, as a line of a users-file.
 type backends struct {
 	primary  string
 	replicas []string
+	user     string
 }
 
 // instance is a running contestant; proc is nil for the direct way.
@@ -123,12 +125,14 @@ func (b *bench) commandLine(i instance, port int, to backends) ([]string, error)
 		return []string{"haproxy", "-db", "-q", "-f", conf}, nil
 	case ours, oursSplit:
 		argv := b.oursLine(port, to)
-		if name == oursSplit {
-			for _, r := range to.replicas {
-				argv = append(argv, "-r", r)
-			}
+		if name == ours {
+			return argv, nil
 		}
-		return argv, nil
+		users := filepath.Join(b.dir, fmt.Sprintf("users-%d", port))
+		for _, r := range to.replicas {
+			argv = append(argv, "-r", r)
+		}
+		return append(argv, "--auth=users-file", "--users-file="+users), os.WriteFile(users, []byte(to.user+"\n"), 0o600)
 	case oursZlib6:
 		return append(b.oursLine(port, to), "--zlib-level=6"), nil
 	case haproxyTLS, oursTLS, oursHybrid:

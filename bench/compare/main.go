@@ -43,6 +43,9 @@ type settings struct {
 	// scriptContestants take part in "scripts", with scriptConns connections.
 	scriptContestants []string
 	scriptConns       []int
+	// splitContestants take part in "splitting", with splitConns connections.
+	splitContestants []string
+	splitConns       []int
 	// tlsContestants take part in "tls" and "handshakes", with tlsConns connections.
 	tlsContestants  []string
 	tlsConns        []int
@@ -54,7 +57,7 @@ type settings struct {
 }
 
 // allWorks in the order in which they are done and printed.
-var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "scripts", "tls", "handshakes", "compress", "sysbench"}
+var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "splitting", "scripts", "tls", "handshakes", "compress", "sysbench"}
 
 // bench is one run of everything.
 type bench struct {
@@ -114,6 +117,9 @@ func run(ctx context.Context, args []string) error {
 	if err := b.nullSection(); err != nil {
 		return err
 	}
+	if err := b.splittingSection(); err != nil {
+		return err
+	}
 	if err := b.scriptSection(); err != nil {
 		return err
 	}
@@ -137,6 +143,7 @@ func parse(args []string) (settings, error) {
 		contestants: []string{direct, floor, haproxy, ours}, sysContestants: []string{direct, haproxy, ours},
 		works: allWorks, conns: []int{1, 16, 64, 256}, threads: []int{1, 16, 64, 256},
 		scriptContestants: scriptContestants(), scriptConns: []int{16, 64},
+		splitContestants: []string{floor, haproxy, ours, oursSplit}, splitConns: []int{1, 16, 64},
 		tlsContestants: tlsContestants, tlsConns: []int{1, 16, 64},
 		tests: []string{"oltp_point_select", "oltp_read_only", "oltp_read_write"}, psModes: []string{"disable", "auto"},
 	}
@@ -150,6 +157,8 @@ func parse(args []string) (settings, error) {
 	numbers(f, &s.threads, "threads", "threads of sysbench")
 	texts(f, &s.scriptContestants, "script-contestants", "who takes part in scripts")
 	numbers(f, &s.scriptConns, "script-conns", "connections of scripts")
+	texts(f, &s.splitContestants, "split-contestants", "who takes part in splitting")
+	numbers(f, &s.splitConns, "split-conns", "connections of splitting")
 	texts(f, &s.tlsContestants, "tls-contestants", "who takes part in tls and handshakes")
 	numbers(f, &s.tlsConns, "tls-conns", "connections of tls")
 	f.Float64Var(&s.storm, "storm", 500, "new TLS connections a second that handshakes makes beside plain sessions")
@@ -204,6 +213,7 @@ func (s *settings) shorten(given map[string]bool) {
 	set("window", func() { s.window = 250 * time.Millisecond })
 	set("conns", func() { s.conns = []int{1, 64} })
 	set("script-conns", func() { s.scriptConns = []int{64} })
+	set("split-conns", func() { s.splitConns = []int{1, 64} })
 	set("tls-conns", func() { s.tlsConns = []int{1, 64} })
 	set("compress-rounds", func() { s.compressRounds = 2 })
 	set("threads", func() { s.threads = []int{16} })
@@ -242,6 +252,7 @@ func (s settings) does(work string) bool { return slices.Contains(s.works, work)
 // takesPart says whether a contestant is wanted anywhere.
 func (s settings) takesPart(name string) bool {
 	return slices.Contains(s.contestants, name) || (s.does("tls") || s.does("handshakes")) && slices.Contains(s.tlsContestants, name) || s.does("scripts") && slices.Contains(s.scriptContestants, name) ||
+		s.does("splitting") && slices.Contains(s.splitContestants, name) ||
 		s.does("sysbench") && slices.Contains(s.sysContestants, name)
 }
 

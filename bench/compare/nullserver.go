@@ -6,22 +6,23 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	_ "github.com/go-sql-driver/mysql"
 
 	"mysqlproxy/engine/enginetest"
 )
 
-// nullServer is the running null server. It listens twice, as a primary and as a
+// nullServer is the running null server. It listens as a primary and as each
 // replica, and counts the requests of each.
 type nullServer struct {
 	proc *proc
 	backends
 }
 
-func (b *bench) startNull() (*nullServer, error) {
+func (b *bench) startNull(replicas int) (*nullServer, error) {
 	var addrs []string
-	for range 2 {
+	for range 1 + replicas {
 		lease, err := enginetest.LeasePort() // until this program ends
 		if err != nil {
 			return nil, err
@@ -32,7 +33,7 @@ func (b *bench) startNull() (*nullServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &nullServer{p, backends{addrs[0], addrs[1:]}}, b.procs.listening(p, addrs[1])
+	return &nullServer{p, backends{addrs[0], addrs[1:], "bench:"}}, b.procs.listening(p, addrs[replicas])
 }
 
 // counts are the requests answered so far, by listener.
@@ -60,19 +61,34 @@ func (n *nullServer) counts(ctx context.Context) ([]int64, error) {
 	return out, nil
 }
 
-// replicaShare runs a short load and returns which share of it went to the replica.
-func (b *bench) replicaShare(to instance, w work, null *nullServer) (float64, error) {
+// replicaShare runs a short load and returns which share of it went to replicas.
+func (b *bench) replicaShare(to instance, w work, null *nullServer, during time.Duration) (float64, error) {
 	before, err := null.counts(b.procs.ctx)
 	if err != nil {
 		return 0, err
 	}
-	if _, err := b.load(to, w.mode, w.conns, "-duration", "200ms"); err != nil {
+	if _, err := b.load(to, w.mode, w.conns, "-duration", during.String()); err != nil {
 		return 0, err
 	}
 	after, err := null.counts(b.procs.ctx)
 	if err != nil {
 		return 0, err
 	}
-	primary, replica := after[0]-before[0], after[1]-before[1]
-	return float64(replica) / float64(max(1, primary+replica)), nil
+	return shareOf(before, after), nil
+}
+
+// shareWithin is how long requests are counted where they have to be few.
+const shareWithin = 200 * time.Millisecond
+
+// shareOf is the replicas' share of the requests between two counts.
+func shareOf(before, after []int64) float64 {
+	var all, replicas int64
+	for i := range after {
+		n := after[i] - before[i]
+		all += n
+		if i > 0 {
+			replicas += n
+		}
+	}
+	return float64(replicas) / float64(max(1, all))
 }

@@ -180,7 +180,7 @@ func (b *bench) nullSection() error {
 	if len(works) == 0 && !b.does("idle") && !b.does("slow") && !b.syscalls {
 		return nil
 	}
-	null, err := b.startNull()
+	null, err := b.startNull(1)
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,7 @@ func (b *bench) measureWork(w work, all []instance, null *nullServer) ([]series,
 		split = slices.IndexFunc(all, func(i instance) bool { return i.name == oursSplit })
 	}
 	if split >= 0 {
-		share, err := b.replicaShare(all[split], w, null)
+		share, err := b.replicaShare(all[split], w, null, shareWithin)
 		if err != nil && b.procs.ctx.Err() != nil {
 			return nil, err
 		}

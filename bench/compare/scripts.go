@@ -77,7 +77,7 @@ func (b *bench) warmUp(i instance, w work, null *nullServer) (float64, error) {
 			return 0, fmt.Errorf("warm up: %w", err)
 		}
 	}
-	return b.replicaShare(i, w, null)
+	return b.replicaShare(i, w, null, shareWithin)
 }
 
 // classicTimesFloor is rw-splitting.lua on MySQL Proxy 0.8.5, in front of the
@@ -90,7 +90,7 @@ func (b *bench) scriptSection() error {
 	if !b.does("scripts") {
 		return nil
 	}
-	null, err := b.startNull()
+	null, err := b.startNull(1)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func newScriptBench(t *testing.T, contestants string) (*bench, *nullServer) {
 	if err := b.build(); err != nil {
 		t.Fatal(err)
 	}
-	null, err := b.startNull()
+	null, err := b.startNull(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestScriptsThatDoNotSplitNeverAskTheReplica(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, i := range all {
-		if share, err := b.replicaShare(i, work{mode: "point", conns: 4}, null); err != nil || share != 0 {
+		if share, err := b.replicaShare(i, work{mode: "point", conns: 4}, null, shareWithin); err != nil || share != 0 {
 			t.Errorf("%s: share of the replica is %v, %v; want 0", i.name, share, err)
 		}
 	}

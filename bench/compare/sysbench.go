@@ -105,7 +105,7 @@ func (b *bench) sysbenchSection() error {
 	if _, err := b.procs.run(-1, append(b.sysArgs(state, state.Primary.Addr, "oltp_read_write", "auto", 1), "prepare")...); err != nil {
 		return fmt.Errorf("sysbench prepare: %w", err)
 	}
-	to := backends{primary: state.Primary.Addr}
+	to := backends{primary: state.Primary.Addr, user: state.Users.App.Name + ":" + state.Users.App.Password}
 	for _, r := range state.Replicas {
 		to.replicas = append(to.replicas, r.Addr)
 	}

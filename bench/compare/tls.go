@@ -82,7 +82,7 @@ func (b *bench) tlsSection() error {
 	if !b.does("tls") && !b.does("handshakes") {
 		return nil
 	}
-	null, err := b.startNull()
+	null, err := b.startNull(1)
 	if err != nil {
 		return err
 	}

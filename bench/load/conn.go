@@ -32,6 +32,7 @@ type conn struct {
 	tail  []byte // an incomplete packet, while logging in
 	ask   []byte // the request, digits last
 	reply wire.Template
+	turn  int // of mix: every tenth request is a write
 	end   [16]byte
 	want  expect
 	begun time.Duration // when the request was sent, or connect(2) called
@@ -265,6 +266,7 @@ func (c *conn) loggedIn() error {
 		c.ask = wire.AppendPacket(c.ask, 0, append([]byte{wire.ComQuery}, text...))
 	default:
 		const text = "SELECT c FROM sbtest1 WHERE k BETWEEN 1 AND 9 AND id=000000000"
+		c.turn = c.fd // so that they do not all write at once
 		c.ask = wire.AppendPacket(c.ask, 0, append([]byte{wire.ComQuery}, text...))
 		if c.reply.Bytes == nil || c.r.mode != "connect" {
 			c.reply = wire.TextTemplate(c.caps, status)
@@ -344,16 +346,27 @@ func (c *conn) request() {
 	c.state = stateBusy
 	r.busy++
 	c.read = 0
+	ask := c.ask
+	if c.turn++; r.mode == "mix" && c.turn%10 == 0 {
+		ask, c.want.head = mixWrite, mixWritten
+	}
 	if r.mode == "slow" {
 		if err := r.poll.Mod(c.fd, 0); err != nil {
 			r.fail(c, err)
 			return
 		}
 	}
-	if err := c.send(c.ask); err != nil {
+	if err := c.send(ask); err != nil {
 		r.fail(c, err)
 	}
 }
+
+// mixWrite is the write of mix and mixWritten what a client without session
+// tracking has for it.
+var (
+	mixWrite   = wire.AppendPacket(nil, 0, append([]byte{wire.ComQuery}, "UPDATE sbtest1 SET k=k+1 WHERE id=4711"...))
+	mixWritten = wire.AppendOK(nil, 1, wire.StatusAutocommit)
+)
 
 func (c *conn) expectBulk() {
 	w, n := &c.want, c.r.rows.Count(c.r.bulk)

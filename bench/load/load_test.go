@@ -114,6 +114,8 @@ func right(caps uint32, p []byte) []byte {
 		return wire.AppendPrepareOK(nil, 1, caps, wire.StatusAutocommit, 77, 1)
 	case p[0] == wire.ComStmtExecute:
 		a = wire.AppendBinaryResult(nil, 1, caps, wire.StatusAutocommit, string(wire.EchoOf(p))+wire.CannedSuffix)
+	case strings.HasPrefix(string(p[1:]), "UPDATE "):
+		return wire.AppendOK(nil, 1, wire.StatusAutocommit)
 	case strings.HasPrefix(string(p[1:]), "bulk "):
 		rows, err := wire.NewRows(100)
 		if err != nil {

@@ -17,13 +17,14 @@ import (
 	"time"
 )
 
-var modes = []string{"point", "execute", "bulk", "connect", "idle", "slow", "query"}
+var modes = []string{"point", "execute", "bulk", "connect", "idle", "slow", "query", "mix"}
 
 func main() {
 	var o options
 	flag.StringVar(&o.addr, "addr", "127.0.0.1:13306", "`address` of the proxy or the null server")
 	flag.StringVar(&o.mode, "mode", "point", "what a connection does: point (a query), execute (a prepared statement), bulk (a large result),\n"+
-		"connect (connect, log in, query, quit), idle (nothing), slow (a large result at -rate), query (-query, of any server)")
+		"connect (connect, log in, query, quit), idle (nothing), slow (a large result at -rate), query (-query, of any server),\n"+
+		"mix (point, one request of ten being an UPDATE)")
 	flag.IntVar(&o.conns, "conns", 1, "connections")
 	flag.DurationVar(&o.warmup, "warmup", 100*time.Millisecond, "time before the measured window")
 	flag.DurationVar(&o.duration, "duration", time.Second, "length of the measured window")

@@ -5,6 +5,9 @@
 // statement with one binary row, and "bulk N [R]" with N bytes of rows of R bytes
 // each (rounded up to whole rows). "nullserver counts" answers with the number
 // of requests so far, one number for each -addr.
+//
+// It is a MariaDB with a binary log: a client that tracks last_gtid has a new one
+// with every INSERT, UPDATE and DELETE, and every replica has it at once.
 package main
 
 import (

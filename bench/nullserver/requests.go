@@ -64,7 +64,7 @@ func (s *server) request(c *conn, seq byte, p []byte) {
 	case wire.ComSetOption:
 		s.out = wire.AppendEOF(s.out, 1, c.caps, c.status)
 	case wire.ComResetConnection, wire.ComChangeUser:
-		c.status = wire.StatusAutocommit
+		c.status, c.tracks = wire.StatusAutocommit, false
 		s.out = wire.AppendOK(s.out, 1, c.status)
 	case wire.ComPing, wire.ComInitDB, wire.ComStmtReset:
 		s.out = wire.AppendOK(s.out, 1, c.status)
@@ -102,10 +102,40 @@ func (s *server) query(c *conn, p []byte) {
 		s.out = wire.AppendTextResult(s.out, 1, c.caps, c.status, string(b))
 		return
 	case withoutRows(c, text):
-		s.out = wire.AppendOK(s.out, 1, c.status)
+		s.done(c, text)
+		return
+	case string(text) == asksLog:
+		s.out = wire.AppendTextResult(s.out, 1, c.caps, c.status, "1")
+		return
+	case bytes.HasPrefix(text, []byte(asksWait)):
+		s.out = wire.AppendTextResult(s.out, 1, c.caps, c.status, "0") // it is there
 		return
 	}
 	s.canned(c, &s.text, p)
+}
+
+// What a proxy asks that is to know which writes a replica has.
+const (
+	asksLog  = "SELECT @@GLOBAL.log_bin"
+	asksWait = "SELECT MASTER_GTID_WAIT("
+)
+
+// done appends the OK of a statement that has no rows.
+func (s *server) done(c *conn, text []byte) {
+	switch text[0] | 0x20 {
+	case 's':
+		if bytes.Contains(text, []byte(wire.LastGTID)) {
+			c.tracks = c.caps&wire.CapSessionTrack != 0
+		}
+	case 'i', 'u', 'd':
+		if c.tracks && c.status&wire.StatusInTrans == 0 {
+			s.writes++
+			gtid := strconv.AppendUint([]byte("0-1-"), s.writes, 10)
+			s.out = wire.AppendWriteOK(s.out, 1, c.status, string(gtid))
+			return
+		}
+	}
+	s.out = wire.AppendOK(s.out, 1, c.status)
 }
 
 // withoutRows says whether a statement answers OK, and follows transactions.

@@ -23,6 +23,7 @@ type server struct {
 	requests  []uint64    // commands answered, by listener
 	conns     []*conn     // by descriptor
 	nextID    uint32
+	writes    uint64            // so many GTIDs were given
 	rows      map[int]wire.Rows // by bytes a row
 	in        [readSize]byte
 	out       []byte // answers of the connection at hand, not yet written
@@ -40,6 +41,7 @@ type conn struct {
 	caps     uint32
 	status   uint16
 	lastStmt uint32
+	tracks   bool // it is told of GTIDs
 
 	tail    []byte // bytes of requests not answered yet
 	pending []byte // bytes of answers that the socket refused

@@ -275,3 +275,29 @@ func TestStatementsWithoutRows(t *testing.T) {
 		}
 	}
 }
+
+func TestWritesBringGTIDsToThoseThatTrackThem(t *testing.T) {
+	addr := start(t)
+	plain, tracks := dial(t, addr, 0), dial(t, addr, wire.CapSessionTrack)
+	ok := wire.AppendOK(nil, 1, wire.StatusAutocommit)
+	say := func(r raw, sql string, want []byte) {
+		t.Helper()
+		r.write(query(sql))
+		if got := r.read(len(want)); !bytes.Equal(got, want) {
+			t.Errorf("%s: got %x, want %x", sql, got, want)
+		}
+	}
+	say(tracks, "UPDATE t SET a=1", ok)
+	for _, r := range []raw{plain, tracks} {
+		say(r, "SET SESSION session_track_system_variables=CONCAT(@@SESSION.session_track_system_variables,',last_gtid')", ok)
+	}
+	say(plain, "UPDATE t SET a=1", ok)
+	say(tracks, "UPDATE t SET a=1", wire.AppendWriteOK(nil, 1, wire.StatusAutocommit, "0-1-1"))
+	say(tracks, "insert into t values (1)", wire.AppendWriteOK(nil, 1, wire.StatusAutocommit, "0-1-2"))
+	say(tracks, "SET a=1", ok)
+	say(plain, "SELECT @@GLOBAL.log_bin", wire.AppendTextResult(nil, 1, 0, wire.StatusAutocommit, "1"))
+	say(plain, "SELECT MASTER_GTID_WAIT('0-1-2',0.02)", wire.AppendTextResult(nil, 1, 0, wire.StatusAutocommit, "0"))
+	tracks.write(wire.AppendPacket(nil, 0, []byte{wire.ComResetConnection}))
+	tracks.read(len(ok))
+	say(tracks, "DELETE FROM t", ok)
+}

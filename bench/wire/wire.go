@@ -20,6 +20,7 @@ const (
 	CapPSMultiResults   = 1 << 18
 	CapPluginAuth       = 1 << 19
 	CapPluginAuthLenenc = 1 << 21
+	CapSessionTrack     = 1 << 23
 	CapDeprecateEOF     = 1 << 24
 	CapZstd             = 1 << 26
 )
@@ -49,6 +50,7 @@ const (
 const (
 	StatusInTrans    = 0x0001
 	StatusAutocommit = 0x0002
+	StatusChanged    = 0x4000 // the OK tells of the session's state
 )
 
 // NativePassword is the only authentication plugin spoken here.
@@ -90,6 +92,23 @@ func appendLenEncString(dst []byte, s string) []byte {
 // AppendOK appends a whole OK packet.
 func AppendOK(dst []byte, seq byte, status uint16) []byte {
 	return append(AppendHeader(dst, 7, seq), 0, 0, 0, byte(status), byte(status>>8), 0, 0)
+}
+
+// LastGTID is the system variable by which MariaDB tells of a write.
+const LastGTID = "last_gtid"
+
+// AppendWriteOK is AppendOK with the write's GTID, as MariaDB tells those that
+// have agreed on CapSessionTrack and track LastGTID.
+func AppendWriteOK(dst []byte, seq byte, status uint16, gtid string) []byte {
+	at := len(dst)
+	status |= StatusChanged
+	dst = append(AppendHeader(dst, 0, seq), 0, 0, 0, byte(status), byte(status>>8), 0, 0)
+	dst = append(dst, 0) // no text
+	size := 1 + len(LastGTID) + 1 + len(gtid)
+	dst = append(dst, byte(2+size), 0, byte(size)) // of everything; a system variable
+	dst = appendLenEncString(appendLenEncString(dst, LastGTID), gtid)
+	patchLen(dst, at)
+	return dst
 }
 
 // AppendErr appends a whole ERR packet. state is the five bytes of the SQLSTATE.
