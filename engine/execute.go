@@ -23,16 +23,19 @@ func (sp *splitting) chooseExecute(b, payload []byte, size int, q packet.Request
 	if later {
 		return sp.executeNext(payload)
 	}
+	if st == nil && sp.echoes(packet.Statement{}, nil) {
+		return nil, sp.wait(wishAnswer)
+	}
 	if st == nil { // home does not know it either, unless there was no room for it
 		if sp.writing = sp.prep.lost > 0; sp.writing {
 			sp.effects(packet.Statement{Effects: packet.EffectUnknown | packet.EffectWrite}, nil, 0)
 		}
 		return sp.goHome(RouteCommand)
 	}
-	if sp.leans(st.Statement) {
-		sp.echo()
+	if sp.echoes(st.Statement, st.sql) {
 		return nil, sp.wait(wishAnswer)
 	}
+	sp.clears = sp.traces.warned && clears(st.Statement, st.sql)
 	var e packet.Execute
 	why := RouteReason(st.Reason)
 	switch {
@@ -88,7 +91,7 @@ func (sp *splitting) executeNext(payload []byte) (*server, choice) {
 	st := list.preparing[len(list.preparing)-1]
 	last := sp.home.queue.last()
 	if sp.state.lex&packet.LexMariaDB == 0 || !bytes.Equal(payload[1:5], lastID) || last.Command != packet.ComStmtPrepare || st.Effects&^passing != 0 || sp.state.pins&pinNext != 0 ||
-		sp.leans(st.Statement) {
+		st.Effects&packet.EffectRowState != 0 {
 		return nil, sp.wait(wishState)
 	}
 	sp.untyped(st)

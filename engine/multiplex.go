@@ -29,7 +29,7 @@ func (sp *splitting) portable() bool {
 	st := &sp.state
 	role := func(v variable) bool { return v.Key == keyRole }
 	return sp.c.id != nil && !slices.ContainsFunc(st.variables, role) && st.tracked && st.unheard == unheardNone && st.pins == 0 && !st.tied && !sp.called && !sp.optioned && sp.prep.n() == 0 && !sp.after.on && sp.c.opening == nil &&
-		(sp.before == atReader && sp.readIn == st.database || sp.before == atHome && sp.quiet)
+		(sp.traces.before == atReader && !sp.traces.readWarned && sp.readIn == st.database || sp.traces.before == atHome && sp.quiet)
 }
 
 // leavesNothing tells whether nothing of a statement that went home well can be

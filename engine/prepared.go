@@ -193,7 +193,7 @@ func (sp *splitting) closes(st *statement, whole bool) bool {
 	if list.latest == st {
 		list.latest = nil
 	}
-	if list.ran != st || sp.rows != atReader || !whole {
+	if list.ran != st || !sp.traces.found || !whole {
 		return false
 	}
 	sp.flushClose()

@@ -55,6 +55,7 @@ const (
 type readerState struct {
 	database string
 	assigned int // up to which assignment
+	writes   int // up to which of the session's writes
 	stmts    readerStatements
 }
 
@@ -108,7 +109,7 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		return readyLater, 0
 	}
 	// What is repeated may need what the session has written: a database.
-	if l.engine.cfg.Consistency == ConsistencySession && !sp.state.gtids.Empty() && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
+	if l.engine.cfg.Consistency == ConsistencySession && sp.at.writes != sp.state.writes && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
 		if l.Now() < sp.behind {
 			return readyNever, RouteBehind
 		}
@@ -199,7 +200,7 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 	case ownHeard:
 		sp.heard(failed)
 	case ownEcho:
-		sp.before, sp.rows = atHome, atHome
+		sp.echoed(s)
 	case ownTypes:
 	case ownPing:
 		return
@@ -233,6 +234,7 @@ func (sp *splitting) waited(failed bool) {
 	if !failed && firstValue(sp.collect, sp.reader.caps) == "0" {
 		applied.Merge(&sp.state.gtids)
 		applied.Narrow(fewRanges)
+		sp.at.writes = sp.state.writes // there may be more ranges than applied keeps
 		return
 	}
 	sp.once = RouteBehind
@@ -417,7 +419,12 @@ func (sp *splitting) again(why RouteReason) {
 	pkt := packet.Packet(command)
 	q, _ := packet.Expect(pkt.Payload(), pkt.PayloadLen())
 	sp.count(atHome, why)
-	h.expect(exchange{Request: q, seq: pkt.Seq()})
+	// What a replica has refused for being read-only may write, and more: a view
+	// can call a function.
+	if why == RouteReplicaError && readOnly(sp.refusal) {
+		sp.after = pending{on: true, effects: packet.EffectFunction}
+	}
+	h.expect(exchange{Request: q, seq: pkt.Seq(), writes: sp.after.on})
 	h.command(bytes.Clone(command))
 	if len(sp.question) == 0 {
 		sp.repeated()
@@ -425,40 +432,14 @@ func (sp *splitting) again(why RouteReason) {
 	sp.touched = sp.c.loop.Now()
 }
 
-// leans tells whether a statement is about the one before it, which ran at the
-// reader: that has to be repeated at home first.
-func (sp *splitting) leans(st packet.Statement) bool {
-	before := sp.rows
-	switch {
-	case st.Route == packet.RouteLast:
-		before = sp.before
-	case st.Effects&packet.EffectRowState == 0:
-		return false
+// readOnly tells whether an ERR is for its server's or transaction's being
+// read-only.
+func readOnly(code uint16) bool {
+	switch code {
+	case 1290, 1792, 1836:
+		return true
 	}
-	return before == atReader && sp.home.queue.empty()
-}
-
-// echo repeats the last read at home: what comes next depends on it.
-func (sp *splitting) echo() {
-	sp.repeats(sp.read)
-	sp.repeated()
-	if len(sp.question) > 0 {
-		sp.repeats(sp.question)
-	}
-}
-
-// repeats has home answer a command that the reader has answered. Nobody gets to
-// see that.
-func (sp *splitting) repeats(command []byte) {
-	h := sp.home
-	pkt := packet.Packet(command)
-	q, _ := packet.Expect(pkt.Payload(), pkt.PayloadLen())
-	h.queue.push(exchange{Request: q, seq: pkt.Seq(), own: ownEcho})
-	if h.state == serverReady {
-		h.resp.Begin(q)
-		h.enter(serverBusy)
-	}
-	h.command(bytes.Clone(command))
+	return false
 }
 
 // firstValue is that of the first row of a result of one column, "" if there is

@@ -31,6 +31,7 @@ const (
 	RouteStatement                                // a prepared statement whose state is at the primary, or which would mean something else at a replica
 	RouteNoIdentity                               // the proxy cannot log in as the client
 	RouteNoReplica                                // no replica can be had
+	RouteWarnings                                 // what was before it has left warnings
 	RouteBehind                                   // the replica lacks the session's own writes
 	RouteReplicaError                             // the replica answered with an ERR; the primary is asked
 	RouteReplicaLost                              // the replica's session ended over it
@@ -40,7 +41,7 @@ const (
 
 var routeReasonNames = [...]string{
 	"command", "too_long", "last_statement", "hint", "in_transaction", "autocommit_off", "temporary_table", "table_lock", "named_lock",
-	"session_variable", "next_transaction", "xa", "called", "untracked", "tracking", "pipelined", "statement", "no_identity", "no_replica", "behind",
+	"session_variable", "next_transaction", "xa", "called", "untracked", "tracking", "pipelined", "statement", "no_identity", "no_replica", "warnings", "behind",
 	"replica_error", "replica_lost", "lagging",
 }
 

@@ -34,11 +34,12 @@ type splitting struct {
 	state    sessionState
 	after    pending // what the command that is running at home has to say to that
 	prep     statements
-	read     []byte      // the packets of the last read that went to the reader, as home would get them
-	question []byte      // and of what was then asked about it, if anything was
-	readIn   string      // the database that it was read in
-	before   where       // the last statement ran there: what it says of itself is to be asked for there
-	rows     where       // the last one that counts rows ran there
+	read     []byte // the packets of the last read that went to the reader, as home would get them
+	question []byte // and of what was then asked about it, if anything was
+	readIn   string // the database that it was read in
+	traces   traces
+	clears   bool        // the command that is running clears warnings
+	refusal  uint16      // the code of the ERR with which the reader has refused last
 	once     RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
 	why      RouteReason // of the command that is running
 
@@ -114,7 +115,7 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 	if sp.after.on || c.server != home || home.queue.n > 0 && home.queue.last().own != ownNone {
 		return nil, sp.wait(wishState)
 	}
-	sp.writing = false
+	sp.writing, sp.clears = false, false
 	payload := b[packet.HeaderLen:min(len(b), packet.HeaderLen+size)]
 	whole := len(payload) == size
 	if !whole && size <= longestRead && looksAt(q.Command) {
@@ -124,12 +125,18 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 	case packet.ComQuery:
 		return sp.chooseQuery(b, payload, whole)
 	case packet.ComStmtPrepare:
+		if sp.echoes(packet.Statement{}, nil) {
+			return nil, sp.wait(wishAnswer)
+		}
 		sp.prepare(payload, whole)
 	case packet.ComStmtExecute, packet.ComStmtBulkExecute:
 		return sp.chooseExecute(b, payload, size, q)
 	case packet.ComStmtClose, packet.ComStmtSendLongData, packet.ComStmtReset:
 		return sp.chooseStatement(payload, q, whole)
 	case packet.ComInitDB:
+		if sp.echoes(packet.Statement{}, nil) {
+			return nil, sp.wait(wishAnswer)
+		}
 		sp.after = pending{on: true, database: string(bytes.TrimRight(payload[1:], "\x00")), named: true} // MySQL takes a NUL behind the name
 	case packet.ComProcessKill:
 		sp.kills(payload)
@@ -169,6 +176,7 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 		return sp.goHome(RouteTooLong)
 	}
 	st := packet.Classify(sql, sp.lex())
+	sp.clears = sp.traces.warned && clears(st, sql)
 	to, reason := sp.route(st)
 	if to == atReader && reason == RouteLastStatement {
 		return sp.goRead(b, reason)
@@ -186,8 +194,7 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 	if st.Effects&packet.EffectKill != 0 && !st.Many {
 		sp.aims(sql)
 	}
-	if sp.leans(st) {
-		sp.echo()
+	if sp.echoes(st, sql) {
 		return nil, sp.wait(wishAnswer)
 	}
 	sp.effects(st, sql, sp.lex())
@@ -214,7 +221,7 @@ func (sp *splitting) route(st packet.Statement) (where, RouteReason) {
 	case st.Route == packet.RouteReplica:
 		to = atReader
 	case st.Route == packet.RouteLast:
-		if sp.before == atReader && sp.reader != nil && sp.home.queue.empty() {
+		if sp.traces.before == atReader && sp.reader != nil && sp.home.queue.empty() {
 			return atReader, RouteLastStatement
 		}
 		return atHome, RouteLastStatement
@@ -241,6 +248,8 @@ func (sp *splitting) keeps() RouteReason {
 		return RouteReason(packet.ReasonSystemSchema)
 	case !sp.home.queue.empty():
 		return RoutePipelined
+	case sp.traces.warned && !sp.clears:
+		return RouteWarnings
 	case sp.once != 0:
 		return sp.once
 	}

@@ -121,7 +121,7 @@ func (sp *splitting) begins(s *server, x *exchange, b []byte) bool {
 			return false
 		}
 		if code := uint16(b[5]) | uint16(b[6])<<8; !interrupted(code) {
-			x.own = ownRefused
+			x.own, sp.refusal = ownRefused, code
 		}
 	case s == sp.home && x.Command == packet.ComStmtPrepare && x.own == ownNone && len(sp.prep.preparing) > 0:
 		if len(b) < packet.HeaderLen {
@@ -162,6 +162,7 @@ func collects(x own) int {
 type outcome struct {
 	command       packet.Command
 	writes        bool // the command may have written
+	rows          bool // it ended in rows
 	failed, warns bool
 	told          bool // the server had the occasion to say what the command did
 	open          bool // the session is in a transaction; after an ERR, it was before
@@ -171,27 +172,23 @@ type outcome struct {
 func (s *server) outcome() outcome {
 	x := s.queue.first()
 	ok, _, _ := s.resp.Counted() // the EOF behind rows has no place for it
-	return outcome{x.Command, x.writes, s.resp.Failed(), s.resp.Warnings() != 0, (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed(), s.inTransaction()}
+	return outcome{
+		command: x.Command, writes: x.writes, rows: !ok && !s.resp.Failed() && x.Command != packet.ComStmtPrepare, failed: s.resp.Failed(), warns: s.resp.Warnings() != 0,
+		told: (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed(), open: s.inTransaction(),
+	}
 }
 
 // done is told that the response to a command of the client's has passed.
 func (sp *splitting) done(s *server, was outcome) {
 	if s != sp.home {
-		sp.before, sp.rows = atReader, atReader
+		sp.traces.leaves(atReader, was, sp.why, false)
 		sp.settles()
 		sp.turn(sp.home)
 		return
 	}
-	switch was.command {
-	case packet.ComPing, packet.ComStatistics, packet.ComDebug, packet.ComStmtReset, packet.ComInitDB, packet.ComSetOption:
-		// What the last statement has left is still there.
-	case packet.ComStmtPrepare:
-		if sp.prepared(was.failed) {
-			sp.before = atHome
-		}
-	default:
-		sp.before, sp.rows = atHome, atHome
-		sp.quiet = !was.failed && !was.warns && leavesNothing(sp.why)
+	if was.command != packet.ComStmtPrepare || sp.prepared(was.failed) {
+		sp.traces.leaves(atHome, was, sp.why, sp.clears)
+		sp.quiet = !sp.traces.warned && leavesNothing(sp.why)
 	}
 	sp.happened(was)
 	sp.settles()
@@ -215,7 +212,7 @@ func (sp *splitting) told(s *server, p []byte, at int, mine bool) int {
 	}
 	l := c.loop
 	c.write(p[:len(p)-size])
-	l.packed = packet.EditOK(packet.AppendHeader(l.packed[:0], 0, pkt.Seq()), pkt.Payload(), sp.tracks, keeps[sp.state.trackings])
+	l.packed = packet.EditOK(packet.AppendHeader(l.packed[:0], 0, pkt.Seq()), pkt.Payload(), sp.tracks, keeps[sp.trackings(s)])
 	packet.AppendHeader(l.packed[:0], len(l.packed)-packet.HeaderLen, pkt.Seq())
 	c.write(l.packed)
 	return at
@@ -256,6 +253,7 @@ const fewRanges = 16
 // wrote is told the GTID of a write.
 func (sp *splitting) wrote(gtid []byte) {
 	g := &sp.state.gtids
+	sp.state.writes++
 	if g.Add(gtid) != nil {
 		sp.state.pins |= pinUntracked
 	}
@@ -275,15 +273,29 @@ const (
 	trackings // the end of the sets
 )
 
-// trackingOf is what of it a SET statement is about.
-func trackingOf(sql []byte) (t tracking) {
+// trackingOf is what of it a SET statement switches on and off.
+func trackingOf(sql []byte) (on, off tracking) {
 	text := bytes.ToLower(sql)
 	for i, name := range [...]string{"session_track_gtids", "session_track_state_change", "session_track_system_variables"} {
-		if bytes.Contains(text, []byte(name)) {
-			t |= 1 << i
+		_, value, ok := bytes.Cut(text, []byte(name))
+		value = bytes.TrimLeft(value, " \t\r\n`:='\"")
+		switch {
+		case !ok:
+		case bytes.HasPrefix(value, []byte("0")), bytes.HasPrefix(value, []byte("of")), bytes.HasPrefix(value, []byte("false")):
+			off |= 1 << i
+		default:
+			on |= 1 << i
 		}
 	}
-	return t
+	return on, off
+}
+
+// trackings is what the client has set when the response that s is at comes.
+func (sp *splitting) trackings(s *server) tracking {
+	if s.queue.n == 1 { // else it is what a later command will have done
+		return sp.state.trackings&^sp.after.tracksOff | sp.after.tracksOn
+	}
+	return sp.state.trackings
 }
 
 // keeps has, for what a client has set, what it is to see of a session's state.

@@ -51,6 +51,7 @@ type sessionState struct {
 	unheard   unheard    // what it has not told of them, so that it has to be asked
 	gtids     packet.GTIDs
 	reset     bool     // there was a COM_RESET_CONNECTION since the login
+	writes    int      // how many times GTIDs were told
 	tied      bool     // something of it is only at home
 	trackings tracking // what the client has set of session tracking
 	inserted  bool     // LAST_INSERT_ID() may have changed since it was asked for,
@@ -80,22 +81,23 @@ const maxVariables = 64
 // pending is what the command that is running will have done to the session's
 // state if it succeeds.
 type pending struct {
-	on       bool
-	many     bool // it has several statements
-	effects  packet.Effects
-	sets     []packet.Assignment
-	database string
-	named    bool // database is the session's then
-	consumes bool // it is what a SET TRANSACTION before it was for
-	created  []string
-	dropped  []string
-	taken    []string // named locks
-	released []string
-	freed    bool   // all of them
-	killed   bool   // a KILL of
-	kills    uint32 // this thread
-	forgets  bool   // COM_RESET_CONNECTION, COM_CHANGE_USER
-	changes  bool   // the latter
+	on                  bool
+	many                bool // it has several statements
+	effects             packet.Effects
+	sets                []packet.Assignment
+	database            string
+	named               bool // database is the session's then
+	consumes            bool // it is what a SET TRANSACTION before it was for
+	created             []string
+	dropped             []string
+	taken               []string // named locks
+	released            []string
+	freed               bool     // all of them
+	killed              bool     // a KILL of
+	kills               uint32   // this thread
+	forgets             bool     // COM_RESET_CONNECTION, COM_CHANGE_USER
+	changes             bool     // the latter
+	tracksOn, tracksOff tracking // what a SET of session tracking switches
 }
 
 // passing are effects that are over with the statement, of no interest to reads,
@@ -161,10 +163,7 @@ func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte, lex packet
 		}
 	}
 	if e&packet.EffectSetOpaque != 0 {
-		if t := trackingOf(sql); t != 0 { // it holds for the OK of this statement too
-			sp.state.trackings |= t
-			sp.state.pins |= pinTracking
-		}
+		a.tracksOn, a.tracksOff = trackingOf(sql)
 	}
 	if e&packet.EffectKill != 0 {
 		a.kills, _, _, a.killed = packet.KillTarget(sql, lex)
@@ -224,6 +223,10 @@ func (sp *splitting) happened(was outcome) {
 		st.locks = append(st.locks, a.taken...) // it may have failed behind that
 		sp.pinned()
 		return
+	}
+	if a.tracksOn|a.tracksOff != 0 {
+		st.trackings = st.trackings&^a.tracksOff | a.tracksOn
+		st.pins |= pinTracking
 	}
 	for _, row := range effectPins {
 		if a.effects&row.effect != 0 {
@@ -331,7 +334,7 @@ func (sp *splitting) forget(user bool) {
 	if user {
 		roles, sp.called = nil, false
 	}
-	sp.state = sessionState{gtids: sp.state.gtids, pins: sp.state.pins & pinUntracked, reset: !user} // its writes are still its own
+	sp.state = sessionState{gtids: sp.state.gtids, writes: sp.state.writes, pins: sp.state.pins & pinUntracked, reset: !user} // its writes are still its own
 	sp.state.lex = sp.loginLex()
 	if unheard != unheardNone {
 		sp.state.unheard = unheardAny
@@ -342,7 +345,7 @@ func (sp *splitting) forget(user bool) {
 		}
 	}
 	sp.prep.forget()
-	sp.before, sp.rows = atHome, atHome
+	sp.traces = traces{}
 	sp.dropReader()
 	if user {
 		db = sp.database

@@ -31,6 +31,7 @@ func modesFrom(only string) (list []mode) {
 	for _, m := range []mode{
 		{name: "plain"},
 		{name: "splitting", replicas: 2, asked: true},
+		{name: "multiplexing", replicas: 2, args: []string{"--multiplex=on", "--multiplex-delay=0"}, asked: true},
 	} {
 		if m.name == only || only == "" && !m.asked {
 			list = append(list, m)

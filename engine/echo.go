@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"bytes"
+
+	"mysqlproxy/packet"
+)
+
+// This file is what statements leave behind to be asked for: warnings, FOUND_ROWS()
+// and ROW_COUNT(). A read at the reader leaves it there and not at home, where it
+// would be without us. So
+//
+//   - SHOW WARNINGS and its like go where the last statement ran,
+//   - what asks for the rest goes home, and the read is repeated there before it,
+//   - a read that leaves warnings is repeated at home before anything else runs
+//     there,
+//   - while there are warnings at home no read leaves it that uses no table: it
+//     would not clear them. One that does clears them where it runs; so that it
+//     has cleared them at home too it is repeated there before they are asked for.
+
+// traces is what the last statements have left, and where.
+type traces struct {
+	before     where // the last statement ran there
+	found      bool  // FOUND_ROWS() is that of the read at the reader
+	warned     bool  // there may be warnings at home,
+	stale      bool  // but those would be gone: a read that clears them was at the reader
+	readWarned bool  // the read has left warnings at the reader
+}
+
+// echoes tells whether the last read has to be repeated at home before a statement
+// runs there, and does so.
+func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
+	t := &sp.traces
+	asks := false
+	if st.Effects&packet.EffectRowState != 0 && st.Route != packet.RouteLast && (t.before == atReader || t.found) {
+		text := bytes.ToLower(sql)
+		found := bytes.Contains(text, []byte("found_rows"))
+		asks = found && t.found || t.before == atReader && (!found || bytes.Contains(text, []byte("_count")))
+	}
+	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0) // may ask, or read itself
+	if !asks && !hides && !t.readWarned && !(st.Route == packet.RouteLast && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
+		return false
+	}
+	sp.repeats(sp.read)
+	sp.repeated()
+	if len(sp.question) > 0 {
+		sp.repeats(sp.question)
+	}
+	return true
+}
+
+// repeats has home answer a command that the reader has answered. Nobody gets to
+// see that.
+func (sp *splitting) repeats(command []byte) {
+	h := sp.home
+	pkt := packet.Packet(command)
+	q, _ := packet.Expect(pkt.Payload(), pkt.PayloadLen())
+	h.queue.push(exchange{Request: q, seq: pkt.Seq(), own: ownEcho})
+	if h.state == serverReady {
+		h.resp.Begin(q)
+		h.enter(serverBusy)
+	}
+	h.command(bytes.Clone(command))
+}
+
+// echoed is told that it has been.
+func (sp *splitting) echoed(h *server) {
+	sp.traces = traces{warned: h.resp.Warnings() != 0 || h.resp.Failed()}
+}
+
+// leaves notes what a response that is over leaves.
+func (t *traces) leaves(at where, was outcome, why RouteReason, clears bool) {
+	if at == atReader {
+		*t = traces{before: atReader, found: true, warned: t.warned, stale: t.warned, readWarned: was.warns}
+		return
+	}
+	switch was.command {
+	case packet.ComPing, packet.ComStatistics, packet.ComDebug, packet.ComStmtReset, packet.ComInitDB, packet.ComSetOption:
+		if !was.failed {
+			return // what the last statement has left is still there
+		}
+	}
+	t.before, t.readWarned = atHome, false
+	says := was.failed || was.warns
+	t.warned, t.stale = says || t.warned && !clears, t.stale && !says && !clears
+	if was.rows || why == RouteReason(packet.ReasonInto) {
+		t.found = false
+	}
+}
+
+// clears tells whether a statement surely uses a table, and so clears the warnings
+// of those before it.
+func clears(st packet.Statement, sql []byte) bool {
+	switch st.Reason {
+	case packet.ReasonWrite, packet.ReasonDDL:
+		return true
+	}
+	return bytes.Contains(sql, []byte(" from ")) || bytes.Contains(sql, []byte(" FROM "))
+}
