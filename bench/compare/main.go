@@ -32,14 +32,16 @@ type settings struct {
 	sysContestants []string
 	works          []string
 	conns, threads []int
-	rounds         int
-	window         time.Duration
-	sysRounds      int
-	sysTime        time.Duration
-	tests, psModes []string
-	idle           int
-	slow           time.Duration
-	syscalls       bool
+	// sysSplitThreads are sysbench's threads where reads are split.
+	sysSplitThreads []int
+	rounds          int
+	window          time.Duration
+	sysRounds       int
+	sysTime         time.Duration
+	tests, psModes  []string
+	idle            int
+	slow            time.Duration
+	syscalls        bool
 	// scriptContestants take part in "scripts", with scriptConns connections.
 	scriptContestants []string
 	scriptConns       []int
@@ -57,7 +59,7 @@ type settings struct {
 }
 
 // allWorks in the order in which they are done and printed.
-var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "splitting", "scripts", "tls", "handshakes", "compress", "sysbench"}
+var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "splitting", "scripts", "tls", "handshakes", "compress", "sysbench", "sysbench-splitting"}
 
 // bench is one run of everything.
 type bench struct {
@@ -129,8 +131,10 @@ func run(ctx context.Context, args []string) error {
 	if err := b.compressSection(); err != nil {
 		return err
 	}
-	if err := b.sysbenchSection(); err != nil {
-		return err
+	for _, part := range b.sysParts() {
+		if err := b.sysbenchSection(part); err != nil {
+			return err
+		}
 	}
 	if len(b.failed) > 0 {
 		return fmt.Errorf("%d failures:\n%s", len(b.failed), strings.Join(b.failed, "\n"))
@@ -141,7 +145,7 @@ func run(ctx context.Context, args []string) error {
 func parse(args []string) (settings, error) {
 	s := settings{
 		contestants: []string{direct, floor, haproxy, ours}, sysContestants: []string{direct, haproxy, ours},
-		works: allWorks, conns: []int{1, 16, 64, 256}, threads: []int{1, 16, 64, 256},
+		works: allWorks, conns: []int{1, 16, 64, 256}, threads: []int{1, 16, 64, 256}, sysSplitThreads: []int{64},
 		scriptContestants: scriptContestants(), scriptConns: []int{16, 64},
 		splitContestants: []string{floor, haproxy, ours, oursSplit}, splitConns: []int{1, 16, 64},
 		tlsContestants: tlsContestants, tlsConns: []int{1, 16, 64},
@@ -155,6 +159,7 @@ func parse(args []string) (settings, error) {
 	texts(f, &s.works, "works", "what is measured")
 	numbers(f, &s.conns, "conns", "connections of point")
 	numbers(f, &s.threads, "threads", "threads of sysbench")
+	numbers(f, &s.sysSplitThreads, "split-threads", "threads of sysbench-splitting")
 	texts(f, &s.scriptContestants, "script-contestants", "who takes part in scripts")
 	numbers(f, &s.scriptConns, "script-conns", "connections of scripts")
 	texts(f, &s.splitContestants, "split-contestants", "who takes part in splitting")
@@ -253,7 +258,7 @@ func (s settings) does(work string) bool { return slices.Contains(s.works, work)
 func (s settings) takesPart(name string) bool {
 	return slices.Contains(s.contestants, name) || (s.does("tls") || s.does("handshakes")) && slices.Contains(s.tlsContestants, name) || s.does("scripts") && slices.Contains(s.scriptContestants, name) ||
 		s.does("splitting") && slices.Contains(s.splitContestants, name) ||
-		s.does("sysbench") && slices.Contains(s.sysContestants, name)
+		s.does("sysbench") && slices.Contains(s.sysContestants, name) || s.does("sysbench-splitting") && slices.Contains(sysSplitContestants, name)
 }
 
 // bin is the path of a program built by build.
@@ -290,7 +295,7 @@ func (b *bench) build() error {
 			}
 		}
 	}
-	if b.does("sysbench") || b.does("compress") {
+	if b.does("sysbench") || b.does("sysbench-splitting") || b.does("compress") {
 		return build("testbed", "./cmd/testbed")
 	}
 	return nil

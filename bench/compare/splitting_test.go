@@ -79,3 +79,24 @@ func TestSplittingThatDidNotHappenHasNoFigures(t *testing.T) {
 		t.Errorf("the table is\n%s", text)
 	}
 }
+
+func TestReplicasPart(t *testing.T) {
+	for _, tt := range []struct {
+		selects []int64
+		want    string
+	}{
+		{nil, "-"}, {[]int64{0, 0, 0}, "-"}, {[]int64{5, 0, 0}, "0.0%"}, {[]int64{1, 2, 1}, "75.0%"},
+	} {
+		if got := replicasPart(tt.selects); got != tt.want {
+			t.Errorf("%v: got %s, want %s", tt.selects, got, tt.want)
+		}
+	}
+}
+
+func TestSysbenchTestsMayHaveOptions(t *testing.T) {
+	b := newBench(t)
+	got := b.sysArgs(testbedState{}, "127.0.0.1:3306", "oltp_read_only --skip-trx=on", "auto", 3)
+	if want := "sysbench oltp_read_only --skip-trx=on --db-driver=mysql --mysql-host=127.0.0.1 --mysql-port=3306"; !strings.HasPrefix(strings.Join(got, " "), want) {
+		t.Errorf("got %q, want %q and more", got, want)
+	}
+}

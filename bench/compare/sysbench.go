@@ -79,22 +79,43 @@ type sysRun struct {
 	p50, p99 float64 // milliseconds of an event: a transaction, or a query of oltp_point_select
 }
 
-// sysArgs are sysbench's arguments against one address.
+// sysArgs are sysbench's arguments against one address. test is its name, and
+// options of its own behind it.
 func (b *bench) sysArgs(t testbedState, addr, test, psMode string, threads int) []string {
 	host, port, _ := strings.Cut(addr, ":")
-	return []string{
-		"sysbench", test, "--db-driver=mysql", "--mysql-host=" + host, "--mysql-port=" + port,
-		"--mysql-user=" + t.Users.App.Name, "--mysql-password=" + t.Users.App.Password, "--mysql-db=" + t.Database,
+	return append(append([]string{"sysbench"}, strings.Fields(test)...),
+		"--db-driver=mysql", "--mysql-host="+host, "--mysql-port="+port,
+		"--mysql-user="+t.Users.App.Name, "--mysql-password="+t.Users.App.Password, "--mysql-db="+t.Database,
 		fmt.Sprintf("--tables=%d", b.tables), fmt.Sprintf("--table-size=%d", b.tableSz),
-		"--db-ps-mode=" + psMode, fmt.Sprintf("--threads=%d", threads),
+		"--db-ps-mode="+psMode, fmt.Sprintf("--threads=%d", threads),
 		fmt.Sprintf("--time=%d", int(b.sysTime.Round(time.Second)/time.Second)), "--histogram=on", "--percentile=99",
 		"--forced-shutdown=15", // a query without an answer ends the run, badly
+	)
+}
+
+// sysPart is a section of sysbench's tests.
+type sysPart struct {
+	work        string // and what the section is called
+	contestants []string
+	tests       []string
+	threads     []int
+}
+
+// sysSplitContestants take part in "sysbench-splitting".
+var sysSplitContestants = []string{direct, haproxy, ours, oursSplit}
+
+// sysParts are all of them. Reads within transactions stay at the primary, so
+// what is to be split has none.
+func (b *bench) sysParts() []sysPart {
+	return []sysPart{
+		{"sysbench", b.sysContestants, b.tests, b.threads},
+		{"sysbench-splitting", sysSplitContestants, []string{"oltp_read_only --skip-trx=on", "oltp_read_write --skip-trx=on --mysql-ignore-errors=1213,1020,1205,1062", "oltp_read_write"}, b.sysSplitThreads},
 	}
 }
 
 // sysbenchSection runs sysbench's tests over real servers and reports them.
-func (b *bench) sysbenchSection() error {
-	if !b.does("sysbench") {
+func (b *bench) sysbenchSection(part sysPart) error {
+	if !b.does(part.work) {
 		return nil
 	}
 	bed, state, err := b.startTestbed()
@@ -115,7 +136,7 @@ func (b *bench) sysbenchSection() error {
 			i.stop()
 		}
 	}()
-	for _, name := range b.sysContestants {
+	for _, name := range part.contestants {
 		i, err := b.begin(name, to, -1)
 		if err != nil {
 			return err
@@ -125,9 +146,9 @@ func (b *bench) sysbenchSection() error {
 	var text strings.Builder
 	text.WriteString(b.machine.markdown())
 	fmt.Fprintf(&text, "- Servers: MariaDB %s, one primary and %d replicas; %d tables of %s rows\n\n", state.Version, len(state.Replicas), b.tables, thousands(float64(b.tableSz)))
-	for _, test := range b.tests {
+	for _, test := range part.tests {
 		for _, mode := range b.psModes {
-			s, err := b.sysTable(state, all, test, mode)
+			s, err := b.sysTable(state, all, test, mode, part.threads)
 			if err != nil {
 				return err
 			}
@@ -135,15 +156,21 @@ func (b *bench) sysbenchSection() error {
 			text.WriteString(s + "\n")
 		}
 	}
-	return b.save("sysbench", text.String())
+	return b.save(part.work, text.String())
 }
 
 // sysTable runs one test with each number of threads, everybody in turn.
-func (b *bench) sysTable(state testbedState, all []instance, test, psMode string) (string, error) {
+func (b *bench) sysTable(state testbedState, all []instance, test, psMode string, numbers []int) (string, error) {
 	t := newTable(fmt.Sprintf("%s, --db-ps-mode=%s", test, psMode), "threads", "contestant", "queries a second", "share of direct",
-		"p50 ms", "p99 ms", "proxy's CPU us a query", "times HAProxy")
-	for _, threads := range b.threads {
+		"p50 ms", "p99 ms", "proxy's CPU us a query", "times HAProxy", "reads at replicas")
+	status, err := openStatus(state)
+	if err != nil {
+		return "", err
+	}
+	defer status.close()
+	for _, threads := range numbers {
 		out := make([]series, len(all))
+		reads := make([][]int64, len(all)) // by server, of all rounds
 		for i := range all {
 			out[i].name = all[i].name
 		}
@@ -161,8 +188,14 @@ func (b *bench) sysTable(state testbedState, all []instance, test, psMode string
 			})
 			for _, i := range order {
 				r, cpu := sysRun{qps: math.NaN(), p50: math.NaN(), p99: math.NaN()}, math.NaN()
+				if err := status.add(b.procs.ctx, nil); err != nil {
+					return "", err
+				}
 				if !broken[i] {
 					got, c, err := b.sysWindow(state, all[i], test, psMode, threads)
+					if err == nil {
+						err = status.add(b.procs.ctx, &reads[i])
+					}
 					if b.procs.ctx.Err() != nil {
 						return "", b.procs.ctx.Err()
 					}
@@ -178,9 +211,9 @@ func (b *bench) sysTable(state testbedState, all []instance, test, psMode string
 			}
 		}
 		base, ha := find(out, direct), find(out, haproxy)
-		for _, s := range out {
+		for i, s := range out {
 			t.row(strconv.Itoa(threads), label(s.name), spreadOf(s.qps).String(), against(s, base, qpsOf),
-				spreadOf(s.p50).String(), spreadOf(s.p99).String(), spreadOf(s.cpu).String(), against(s, ha, cpuOf))
+				spreadOf(s.p50).String(), spreadOf(s.p99).String(), spreadOf(s.cpu).String(), against(s, ha, cpuOf), replicasPart(reads[i]))
 		}
 	}
 	return t.markdown(), nil
