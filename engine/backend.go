@@ -30,7 +30,8 @@ type Backend struct {
 	since   atomic.Int64 // unix seconds
 	clients atomic.Int64
 
-	weight int // of a read-only one next to others, at least 1
+	auto   bool // probes tell its role
+	weight int  // of a read-only one next to others, at least 1
 	probed probed
 	prober *prober // nil without health probes
 
@@ -79,6 +80,9 @@ func (b *Backend) set(s BackendState) bool {
 type backends struct {
 	list    []*Backend
 	checked atomic.Int64 // unix seconds of the last wake-up
+
+	auto bool                    // probes tell who is the primary
+	lead atomic.Pointer[Backend] // who it is then, nil while nobody is
 }
 
 // wakeAfter is for how many seconds more than which a backend is left alone
@@ -105,6 +109,14 @@ func (bs *backends) wake(now time.Time, woken func(*Backend)) {
 // the first of equals, and counts the client that asked to it. It is nil if
 // there is none. release gives it back.
 func (bs *backends) take() *Backend {
+	if bs.auto {
+		b := bs.lead.Load()
+		if b == nil || b.State() == BackendDown {
+			return nil
+		}
+		b.clients.Add(1)
+		return b
+	}
 	for {
 		var best *Backend
 		var fewest int64

@@ -100,8 +100,11 @@ func (sp *splitting) outpaced() bool {
 	return false
 }
 
+// fit tells whether reads that are at b may go on there.
+func (b *Backend) fit() bool { return b.Health().reads() && (!b.auto || b.replica()) }
+
 // reads tells whether b is a replica that is fit for reads.
-func (b *Backend) reads() bool { return b.ReadOnly && b.State() != BackendDown && b.Health().reads() }
+func (b *Backend) reads() bool { return b.replica() && b.State() != BackendDown && b.Health().reads() }
 
 const (
 	// evenly is added to response times: differences far below it count little.
@@ -159,7 +162,7 @@ func fading(d time.Duration) float64 { return math.Exp(-float64(d) / float64(spe
 // lack says why takeReplica has found none.
 func (bs *backends) lack() RouteReason {
 	for _, b := range bs.list {
-		if b.ReadOnly && b.State() != BackendDown && b.Health().behind() {
+		if b.replica() && b.State() != BackendDown && b.Health().behind() {
 			return RouteLagging
 		}
 	}

@@ -32,6 +32,7 @@ type Engine struct {
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown
 
+	election  election
 	probing   sync.WaitGroup
 	probeless context.CancelFunc // ends the probes
 }
@@ -57,7 +58,9 @@ func New(cfg Config) (_ *Engine, err error) {
 		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly, index: len(e.backends.list), weight: max(1, b.Weight)})
 	}
 	if cfg.Health != nil {
+		e.backends.auto = cfg.Health.Roles
 		for _, b := range e.backends.list {
+			b.auto = cfg.Health.Roles
 			b.prober = newProber(e, b)
 		}
 	}
@@ -161,8 +164,12 @@ func (e *Engine) Start() error {
 	e.probeless = cancel
 	for _, b := range e.backends.list {
 		if b.prober != nil {
+			e.election.first.Add(1)
 			e.probing.Go(func() { b.prober.run(ctx) })
 		}
+	}
+	if e.backends.auto {
+		e.convene(ctx)
 	}
 	for _, ln := range e.listeners {
 		ln.Start()

@@ -46,6 +46,9 @@ type HealthConfig struct {
 	// MaxLag is how far behind a read-only backend may be and still get reads. At
 	// 0 its replication is not looked at.
 	MaxLag time.Duration
+	// Roles has probes tell who is the primary (--roles=auto). It is for sessions
+	// without a script.
+	Roles bool
 }
 
 // probed is what probes have found of a backend. Loops read it without a lock.
@@ -55,6 +58,7 @@ type probed struct {
 	lag      atomic.Int64 // nanoseconds; -1: nobody knows
 	latency  atomic.Int64 // nanoseconds, of late; 0: nobody knows
 	readOnly atomic.Bool  // it said so when it was last asked
+	role     atomic.Int32 // a role
 }
 
 // Health is what probes have found.

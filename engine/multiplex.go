@@ -205,7 +205,7 @@ func (sp *splitting) wake(p []byte) (used int) {
 	c.hold()
 	sp.wish = wishHome
 	b := sp.primary
-	if b.State() == BackendDown {
+	if b.State() == BackendDown || !l.engine.backends.leads(b) {
 		l.engine.backends.wake(time.Now(), l.engine.woken)
 		if b = l.engine.backends.take(); b == nil {
 			c.end(ReasonNoBackend, nil)

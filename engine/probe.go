@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -73,6 +74,8 @@ func (p *prober) kick(anew bool) {
 // run probes until ctx ends.
 func (p *prober) run(ctx context.Context) {
 	defer p.hangUp()
+	first := sync.OnceFunc(p.e.election.first.Done)
+	defer first()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -94,7 +97,12 @@ func (p *prober) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		was, fit := p.b.probed.role.Load(), p.b.Health()
 		pause.Reset(p.takes(f, err, time.Now()))
+		first()
+		if p.b.probed.role.Load() != was || p.b.Health() != fit {
+			p.e.elect(ctx)
+		}
 	}
 }
 
@@ -121,7 +129,7 @@ func (p *prober) probe(ctx context.Context) (f findings, err error) {
 		if err != nil {
 			return f, err
 		}
-		p.session = &examiner{asker: s, lags: p.b.ReadOnly && p.cfg.MaxLag > 0}
+		p.session = &examiner{asker: s, lags: p.b.ReadOnly && p.cfg.MaxLag > 0 || p.cfg.Roles}
 	}
 	f, err = p.session.examine(ctx, p.cfg.Timeout)
 	if err != nil || f.unasked != nil && number(f.unasked) == 0 {
@@ -171,7 +179,10 @@ func (p *prober) succeeded(f findings, now time.Time) {
 	if f.unasked == nil {
 		p.hears("")
 	}
-	if b.probed.readOnly.Swap(f.readOnly) != f.readOnly && !b.ReadOnly {
+	if p.cfg.Roles {
+		b.probed.role.Store(int32(roleOf(f, role(b.probed.role.Load()))))
+	}
+	if b.probed.readOnly.Swap(f.readOnly) != f.readOnly && !b.ReadOnly && !p.cfg.Roles {
 		if f.readOnly {
 			p.says(LevelMessage, "a read/write backend has become read_only: writes fail there")
 		} else {
@@ -186,7 +197,10 @@ func (p *prober) judge(f findings, now time.Time) Health {
 	switch {
 	case f.offline:
 		return HealthOffline
-	case !p.b.ReadOnly || p.cfg.MaxLag == 0:
+	case p.cfg.MaxLag == 0 || !p.b.ReadOnly && !p.cfg.Roles:
+		return HealthGood
+	case p.cfg.Roles && role(p.b.probed.role.Load()) == rolePrimary:
+		p.forgetLag()
 		return HealthGood
 	case f.member && f.group != "":
 		return HealthUnsynced
@@ -260,6 +274,7 @@ func (p *prober) failed(err error, now time.Time) {
 func (p *prober) barred(err error, now time.Time) {
 	p.streak = 0
 	p.b.probed.on.Store(false)
+	p.b.probed.role.Store(int32(roleUnknown))
 	if p.b.State() == BackendDown {
 		p.b.set(BackendUnknown) // connects have to show it
 	}

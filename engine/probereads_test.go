@@ -22,6 +22,7 @@ type patient struct {
 	findings table // of its replication
 	err      error
 	delay    time.Duration
+	writable bool
 	open     atomic.Int32 // sessions
 }
 
@@ -61,6 +62,9 @@ func (p *patient) ask(_ context.Context, query string) (table, error) {
 		return rows("Variable_name Value", "version 9.7.4", "read_only ON"), nil
 	case query == "SHOW REPLICA STATUS":
 		return p.findings, nil
+	}
+	if p.writable {
+		return rows("read_only", "0"), nil
 	}
 	return rows("read_only", "1"), nil
 }

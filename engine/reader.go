@@ -80,7 +80,7 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 			l.Arm(&sp.timer, readerWithin)
 		}
 		return readyLater, 0
-	case r != nil && (sp.state.database == "" && sp.at.database != "" || !r.backend.Health().reads() || sp.outpaced()):
+	case r != nil && (sp.state.database == "" && sp.at.database != "" || !r.backend.fit() || sp.outpaced()):
 		sp.dropReader() // a database, for one, cannot be left
 		fallthrough
 	case r == nil:

@@ -42,6 +42,10 @@ var healthOptions = []option{
 	{long: "max-replica-lag", kind: secondsKind, arg: "SECONDS", def: "10", group: "proxy",
 		help: "with splitting and health-user: a read-only server that is further behind, or whose replication does not run, gets no reads until it has caught up; 0: however far it is behind. Without health-user the proxy cannot know, and every read-only server gets reads",
 		dst:  func(s *settings) any { return &s.MaxReplicaLag }},
+	{long: "roles", kind: stringKind, arg: "HOW", def: "static", group: "proxy",
+		choices: []string{"static", "auto"},
+		help:    "static: servers are what the options above say; auto, with health-user and without a script: the server that is not read_only and follows no other is the read/write one, those that are or do are read-only, in whichever option they are. Where two could be the read/write one, writes stay with the one that had them last, or go nowhere. The right that max-replica-lag takes is needed at all servers",
+		dst:     func(s *settings) any { return &s.Roles }},
 	{long: "read-weights", kind: listKind, arg: "ADDRESS=N", group: "proxy",
 		help: "with splitting: the read-only server at ADDRESS, as it is given above, gets N times the reads of one that is not named here, 1 to 1000; may be given several times",
 		dst:  func(s *settings) any { return &s.ReadWeights }},
@@ -62,6 +66,10 @@ func (s *settings) checkHealth() error {
 		return errors.New("--health-password-file needs --health-user")
 	case s.HealthPassword != "" && s.HealthPasswordFile != "":
 		return errors.New("--health-password and --health-password-file are two passwords for one user; give one")
+	case s.Roles == "auto" && s.HealthUser == "":
+		return errors.New("--roles=auto needs --health-user: the roles are what servers tell it")
+	case s.Roles == "auto" && s.ProxyLuaScript != "":
+		return errors.New("--roles=auto is for sessions without a script; give --roles=static or no --proxy-lua-script")
 	case s.HealthInterval < leastHealth:
 		return fmt.Errorf("--health-interval is less than %v seconds: servers would be asked all the time; give more", leastHealth.Seconds())
 	case s.HealthTimeout < leastHealth:
@@ -79,7 +87,7 @@ func (s *settings) health() (*engine.HealthConfig, error) {
 	}
 	h := &engine.HealthConfig{
 		Interval: s.HealthInterval, Timeout: s.HealthTimeout, Rise: s.HealthRise, Fall: s.HealthFall,
-		User: s.HealthUser, MaxLag: s.MaxReplicaLag,
+		User: s.HealthUser, MaxLag: s.MaxReplicaLag, Roles: s.Roles == "auto",
 	}
 	if !s.splits() {
 		h.MaxLag = 0 // whom a script has read there is up to the script

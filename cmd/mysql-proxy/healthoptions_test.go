@@ -18,6 +18,10 @@ func TestHealthOptionsThatDoNotGoTogether(t *testing.T) {
 		{"--health-user=u --health-password-file=/p", ""},
 		{"--max-replica-lag=0", ""},
 		{"-r 10.0.0.2 -r /run/r.sock --read-weights=10.0.0.2:3306=2 --read-weights=/run/r.sock=1000", ""},
+		{"--roles=auto --health-user=u", ""},
+		{"--roles=auto", "needs --health-user"},
+		{"--roles=auto --health-user=u -s /x.lua", "without a script"},
+		{"--roles=both", "give static or auto"},
 		{"--health-password=p", "needs --health-user"},
 		{"--health-password-file=/p", "needs --health-user"},
 		{"--health-user=u --health-password=p --health-password-file=/p", "give one"},
@@ -108,6 +112,10 @@ func TestHealthOfTheEngine(t *testing.T) {
 	}
 	if c, err := config(); err != nil || c.Health != nil {
 		t.Errorf("without --health-user: %v, %v", c.Health, err)
+	}
+	c, err = config("--health-user=u", "--roles=auto", "-b", "127.0.0.1:2")
+	if err != nil || !c.Health.Roles || !c.Split || c.Health.MaxLag == 0 {
+		t.Errorf("two servers whose roles are asked for: %+v, split %v, %v", c.Health, c.Split, err)
 	}
 	c, err = config("-r", "127.0.0.1:2", "-r", "127.0.0.1:3", "--read-weights=127.0.0.1:3=7")
 	if err != nil {

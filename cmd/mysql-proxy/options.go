@@ -74,6 +74,7 @@ type settings struct {
 	HealthRise         int
 	HealthFall         int
 	MaxReplicaLag      time.Duration
+	Roles              string
 	ReadWeights        []string
 
 	ProxyTLS           string

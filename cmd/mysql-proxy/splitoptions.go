@@ -24,7 +24,8 @@ var splitOptions = []option{
 
 // splits tells whether sessions without a script read from read-only backends.
 func (s *settings) splits() bool {
-	return s.Splitting != "off" && s.ProxyLuaScript == "" && len(s.ReadOnlyBackends) > 0
+	several := len(s.ReadOnlyBackends) > 0 || s.Roles == "auto" && len(s.Backends) > 1
+	return s.Splitting != "off" && s.ProxyLuaScript == "" && several
 }
 
 // consistencies are the choices of --consistency.

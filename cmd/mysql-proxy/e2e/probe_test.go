@@ -157,6 +157,64 @@ func TestProbes(t *testing.T) {
 	}
 }
 
+// A primary dies, a replica is promoted, the old primary comes back and takes
+// writes: none gets there.
+func TestRoles(t *testing.T) {
+	for _, f := range flavours {
+		if f.name != "mariadb11.8" || len(flavours) == 1 {
+			t.Run(f.name, func(t *testing.T) { testRoles(t, f.name) })
+		}
+	}
+}
+
+func testRoles(t *testing.T, flavour string) {
+	p := startProbed(t, flavour, "--roles=auto")
+	first, second := bed.Primary, bed.Replicas[0]
+	defer func() { bed.Replicas = nil }() // the one that is promoted writes by itself
+	s := openSession(t, p.addr)
+	s.mustAsk("INSERT INTO notes (body) VALUES ('at the first')", "OK")
+	eventually(t, 20*time.Second, "the replica has it", func() bool { return notes(t, second, "at the first") == 1 })
+	since := p.lines()
+	bed.control(t, "kill "+first.Name)
+	p.told(t, since, "no server takes writes")
+	if _, err := trySession(t, p.addr, bed.Users.App); err == nil || !strings.Contains(err.Error(), "all backends are down") {
+		t.Errorf("without a primary a client hears %v", err)
+	}
+	since = p.lines()
+	replicate(t, second, "STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0")
+	at := time.Now()
+	p.told(t, since, "writes go to another server", "backend="+second.Addr)
+	t.Logf("seen after %v", time.Since(at))
+	s = openSession(t, p.addr)
+	s.mustAsk("INSERT INTO notes (body) VALUES ('at the second')", "OK")
+
+	since = p.lines()
+	bed.control(t, "start "+first.Name)
+	p.told(t, since, "more than one server is writable", "writes go to "+second.Addr+" only")
+	for range 10 {
+		s := openSession(t, p.addr)
+		s.mustAsk("INSERT INTO notes (body) VALUES ('at the second')", "OK")
+		s.nc.Close()
+	}
+	s.mustAsk("INSERT INTO notes (body) VALUES ('at the second')", "OK")
+	if a, b := notes(t, first, "at the second"), notes(t, second, "at the second"); a != 0 || b != 12 {
+		t.Errorf("%d writes reached the old primary and %d the new one, want 0 and 12", a, b)
+	}
+	replicate(t, first, "SET GLOBAL read_only = 1")
+	s.mustAsk("INSERT INTO notes (body) VALUES ('at the second')", "OK")
+}
+
+// notes is how many notes with this text a server has.
+func notes(t *testing.T, s server, body string) (n int) {
+	t.Helper()
+	db := openDB(t, s.Addr, bed.Users.App, bed.Database, "interpolateParams=true")
+	defer db.Close()
+	if err := db.QueryRow("SELECT COUNT(*) FROM notes WHERE body = ?", body).Scan(&n); err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
 func testProbes(t *testing.T, flavour string) {
 	p := startProbed(t, flavour, "--max-replica-lag=2")
 	primary, first, second := bed.Primary, bed.Replicas[0], bed.Replicas[1]
