@@ -69,6 +69,7 @@ func (a *arena) play(v variant, script []step) *difference {
 	one := way{addr: a.direct, db: name + "d", user: a.bed.Users.App, other: other, caps: v, attrs: a.attrs, limit: a.limit, stickyCursors: a.bed.mysql()}
 	two := one
 	two.addr, two.db, two.pause = a.proxied, name+"p", a.pause
+	two.again = a.caughtUp
 	var direct, proxied []reply
 	var directErr, proxiedErr error
 	var wg sync.WaitGroup
@@ -271,6 +272,11 @@ func (a *arena) prepare(statements []string, names ...string) error {
 			return fmt.Errorf("%s: %w", text, err)
 		}
 	}
+	return a.caughtUp()
+}
+
+// caughtUp waits for the replicas to have what the primary has now.
+func (a *arena) caughtUp() error {
 	if len(a.replicas) == 0 {
 		return nil
 	}

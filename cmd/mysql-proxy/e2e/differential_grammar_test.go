@@ -44,7 +44,6 @@ SHOW CREATE TABLE t1
 :hidden SHOW TABLE STATUS
 :hidden SHOW INDEX FROM t1
 :hidden EXPLAIN SELECT * FROM t1 WHERE a = $n
-SHOW DATABASES LIKE '{db}%'
 SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1
 SELECT auto_increment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 't1'
 SELECT @@sql_mode, @@autocommit, @@div_precision_increment

@@ -66,6 +66,10 @@ type way struct {
 	limit time.Duration // for one response
 	pause time.Duration // how long :pause lasts
 
+	// again is called before a further session begins: it is not promised what
+	// another session has written.
+	again func() error
+
 	// stickyCursors has a statement that was once executed with a cursor executed
 	// with one always: MySQL answers the next execution without one by
 	// definitions and an OK, no rows, and no client finds the end of that.
@@ -97,6 +101,11 @@ func play(w way, script []step) (replies []reply, err error) {
 			n++
 		}
 		if p.rawConn == nil {
+			if len(replies) > 0 && w.again != nil {
+				if err := w.again(); err != nil {
+					return replies, err
+				}
+			}
 			if err := p.connect(); err != nil {
 				return replies, err
 			}
