@@ -29,7 +29,7 @@ type arena struct {
 	withholds uint32
 
 	// tracks tells that the proxy has the server track more of a session than its
-	// client has. What the end of a result cannot tell, without
+	// client has, see lenient. What the end of a result cannot tell, without
 	// capDeprecateEOF, comes with an OK later, which one depends on what is tracked.
 	tracks bool
 
@@ -78,14 +78,18 @@ func (a *arena) play(v variant, script []step) *difference {
 	wg.Wait()
 	a.drop <- name + "d"
 	a.drop <- name + "p"
-	return compareReplies(script, direct, proxied, name, directErr, proxiedErr)
+	return compareReplies(script, direct, proxied, name, a.tracks, directErr, proxiedErr)
 }
 
-func compareReplies(script []step, direct, proxied []reply, name string, directErr, proxiedErr error) *difference {
+// usesDatabase tells that a statement changes the current database.
+var usesDatabase = regexp.MustCompile(`(?i)\b(use|database)\b`)
+
+func compareReplies(script []step, direct, proxied []reply, name string, tracks bool, directErr, proxiedErr error) *difference {
 	for i := range min(len(direct), len(proxied)) {
 		d, p := &direct[i], &proxied[i]
 		// What the server itself leaves without an end is no script to compare by.
-		if !same(d, p, name) || d.note == "no answer in time" {
+		schema := !tracks || script[i].verb == "init" || usesDatabase.MatchString(script[i].text)
+		if !same(d, p, name, schema) || d.note == "no answer in time" {
 			p.blob = bytes.ReplaceAll(p.blob, []byte(name+"p"), []byte(name+"d"))
 			return &difference{script: script, at: i, direct: *d, proxied: *p}
 		}
@@ -98,12 +102,12 @@ func compareReplies(script []step, direct, proxied []reply, name string, directE
 }
 
 // same tells that two replies are equal but for the names of their databases.
-func same(d, p *reply, name string) bool {
+func same(d, p *reply, name string, schema bool) bool {
 	if d.note != p.note {
 		return false
 	}
 	named := bytes.ReplaceAll(p.blob, []byte(name+"p"), []byte(name+"d")) // a name of the same length
-	return bytes.Equal(d.blob, named) || bytes.Equal(lenient(d.blob), lenient(named))
+	return bytes.Equal(d.blob, named) || bytes.Equal(lenient(d.blob, schema), lenient(named, schema))
 }
 
 // statementID is what SHOW WARNINGS says of a statement by the id that the
@@ -112,19 +116,23 @@ var statementID = regexp.MustCompile(`.(The statement|Unknown prepared statement
 
 // lenient is a reply without what two honest runs may differ in beside names:
 // statement ids in the texts of warnings, the flags of a column definition,
-// which tell of keys and NULLs as the plan at hand has them, and the order in
-// which a SET NAMES tells of its variables, which follows the server's own table.
-func lenient(blob []byte) (out []byte) {
+// which tell of keys and NULLs as the plan at hand has them, and the order of
+// an OK's session state, which for a SET NAMES follows the server's own table.
+// Without schema, entries that tell the current database are left out too: which
+// OK has them of those that have nothing to do with a change of the database
+// depends on what else is tracked.
+func lenient(blob []byte, schema bool) (out []byte) {
 	const definition, tail = "\x03def", 5 // from the flags to the end
 	for b := blob; len(b) >= 4; {
 		n := min(4+(int(b[0])|int(b[1])<<8|int(b[2])<<16), len(b))
 		switch {
+		case n < 5:
+			out = append(out, b[:n]...)
 		case bytes.HasPrefix(b[4:n], []byte(definition)) && n > 4+20:
 			out = append(append(out, b[:n-tail]...), b[n-tail+2:n]...)
-		case n > 4+7 && b[4] == 0x00 && bytes.Contains(b[:n], []byte("\x14character_set_client")):
-			told := bytes.Clone(b[4+7 : n])
-			slices.Sort(told)
-			out = append(append(out, b[:4+7]...), told...)
+		case b[4] == 0x00 || b[4] == 0xFE:
+			out = append(out, b[3])
+			out = append(out, withSortedState(b[4:n], schema)...)
 		case statementID.Match(b[:n]):
 			out = append(out, statementID.ReplaceAll(b[3:n], []byte("$1 (id)"))...)
 		default:
@@ -133,6 +141,54 @@ func lenient(blob []byte) (out []byte) {
 		b = b[n:]
 	}
 	return out
+}
+
+// withSortedState is an OK with the entries of its session state in order.
+// Whatever else p is, it is returned as it is.
+func withSortedState(p []byte, schema bool) []byte {
+	at := 1
+	for range 2 { // affected rows, insert id
+		if at >= len(p) || p[at] > 0xFC || at+3 > len(p) {
+			return p
+		}
+		_, n := lenenc(p[at:])
+		at += n
+	}
+	at += 4 // status, warnings
+	text := func(b []byte) (s, rest []byte, ok bool) {
+		if len(b) == 0 || b[0] > 0xFC || b[0] == 0xFC && len(b) < 3 {
+			return nil, nil, false
+		}
+		size, n := lenenc(b)
+		if uint64(len(b)) < uint64(n)+size {
+			return nil, nil, false
+		}
+		return b[n : n+int(size)], b[n+int(size):], true
+	}
+	if at > len(p) {
+		return p
+	}
+	info, rest, ok := text(p[at:])
+	state, rest, ok2 := text(rest)
+	if !ok || !ok2 || len(rest) > 0 {
+		return p
+	}
+	var entries []string
+	for len(state) > 0 {
+		_, after, ok := text(state[1:])
+		if !ok {
+			return p
+		}
+		if state[0] != 1 || schema {
+			entries = append(entries, string(state[:len(state)-len(after)]))
+		}
+		state = after
+	}
+	slices.Sort(entries)
+	if len(entries) == 0 && len(info) == 0 {
+		return p[:at]
+	}
+	return append(append(bytes.Clone(p[:at]), info...), strings.Join(entries, "")...)
 }
 
 func orNothing(err error) error {
