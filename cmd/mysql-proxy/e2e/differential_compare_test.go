@@ -66,7 +66,7 @@ func (a *arena) play(v variant, script []step) *difference {
 	if a.bed.mysql() {
 		other = a.bed.Users.SHA2
 	}
-	one := way{addr: a.direct, db: name + "d", user: a.bed.Users.App, other: other, caps: v, attrs: a.attrs, limit: a.limit, stickyCursors: a.bed.mysql()}
+	one := way{addr: a.direct, db: name + "d", user: a.bed.Users.App, other: other, caps: v, attrs: a.attrs, limit: a.limit, mysql: a.bed.mysql()}
 	two := one
 	two.addr, two.db, two.pause = a.proxied, name+"p", a.pause
 	two.again = a.caughtUp

@@ -13,6 +13,7 @@ import (
 type wireLog struct {
 	blob   []byte
 	last   int  // where the last packet begins
+	status int  // where its status flags stand
 	hidden bool // rows are left out
 }
 
@@ -36,6 +37,17 @@ const statusCompared = 0x0001 | 0x0002 | statusMoreResults | statusCursorExists 
 func (r *wireLog) maskStatus(at int) {
 	b := r.blob[r.last+4+at:]
 	binary.LittleEndian.PutUint16(b, binary.LittleEndian.Uint16(b)&statusCompared)
+	r.status = r.last + 4 + at
+}
+
+// maskWarnings blanks the number of warnings of the last packet, an OK of any
+// header or an EOF.
+func (r *wireLog) maskWarnings() {
+	at := r.status + 2
+	if r.last+4+5 == len(r.blob) {
+		at = r.status - 2 // an EOF
+	}
+	r.blob[at], r.blob[at+1] = 0, 0
 }
 
 func (r *wireLog) row() {
@@ -70,10 +82,7 @@ type way struct {
 	// another session has written.
 	again func() error
 
-	// stickyCursors has a statement that was once executed with a cursor executed
-	// with one always: MySQL answers the next execution without one by
-	// definitions and an OK, no rows, and no client finds the end of that.
-	stickyCursors bool
+	mysql bool
 }
 
 // reply is what came back for a step.
@@ -222,8 +231,10 @@ func (p *player) request(s *step, text string) (com byte, arg []byte) {
 	case "prepare":
 		return comPrepare, []byte(text)
 	case "execute":
+		// MySQL answers the execution without a cursor that comes behind one with
+		// a cursor by definitions and an OK, no rows: no client finds its end.
 		if s.cursor {
-			p.sticky[s.slot] = p.way.stickyCursors
+			p.sticky[s.slot] = p.way.mysql
 		}
 		return comExecute, s.executeArg(p.id(s.slot), p.cursor(s))
 	case "last":
@@ -334,17 +345,25 @@ func (p *player) read(s *step) {
 	case "reset":
 		p.slots = map[int]uint32{}
 		p.single()
+	case "init", "option":
+		// MySQL shows the warnings of the statement before, which may have run elsewhere.
+		if p.single() && p.way.mysql {
+			p.rec.maskWarnings()
+		}
 	default:
 		p.single()
 	}
 }
 
-// single reads a response of one packet.
-func (p *player) single() {
+// single reads a response of one packet. ok is false for an ERR.
+func (p *player) single() (ok bool) {
 	switch b := p.packet(); {
 	case len(b) >= 7 && b[0] == 0x00:
 		p.okStatus(b)
 	case len(b) >= 5 && b[0] == 0xFE:
 		p.endStatus(b)
+	default:
+		return false
 	}
+	return true
 }
