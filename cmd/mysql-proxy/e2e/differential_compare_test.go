@@ -169,8 +169,11 @@ func withSortedState(p []byte, schema bool) []byte {
 		return p
 	}
 	info, rest, ok := text(p[at:])
-	state, rest, ok2 := text(rest)
-	if !ok || !ok2 || len(rest) > 0 {
+	var state []byte
+	if ok && len(rest) > 0 { // without any, an empty one may come or not
+		state, rest, ok = text(rest)
+	}
+	if !ok || len(rest) > 0 {
 		return p
 	}
 	var entries []string
