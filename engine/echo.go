@@ -88,6 +88,9 @@ func (t *traces) leaves(at where, was outcome, why RouteReason, clears bool) {
 	}
 }
 
+// messages tells whether there may be warnings or an error of old at either side.
+func (sp *splitting) messages() bool { return sp.traces.warned || sp.at.warned }
+
 // clears tells whether a statement surely uses a table, and so clears the warnings
 // of those before it.
 func clears(st packet.Statement, sql []byte) bool {

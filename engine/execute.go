@@ -35,7 +35,7 @@ func (sp *splitting) chooseExecute(b, payload []byte, size int, q packet.Request
 	if sp.echoes(st.Statement, st.sql) {
 		return nil, sp.wait(wishAnswer)
 	}
-	sp.clears = sp.traces.warned && clears(st.Statement, st.sql)
+	sp.clears = sp.messages() && clears(st.Statement, st.sql)
 	var e packet.Execute
 	why := RouteReason(st.Reason)
 	switch {

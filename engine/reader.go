@@ -54,8 +54,9 @@ const (
 // atReaderNow is what the reader has of the session's state.
 type readerState struct {
 	database string
-	assigned int // up to which assignment
-	writes   int // up to which of the session's writes
+	assigned int  // up to which assignment
+	writes   int  // up to which of the session's writes
+	warned   bool // there may be warnings, or an error, of a statement of old
 	stmts    readerStatements
 }
 

@@ -176,7 +176,7 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 		return sp.goHome(RouteTooLong)
 	}
 	st := packet.Classify(sql, sp.lex())
-	sp.clears = sp.traces.warned && clears(st, sql)
+	sp.clears = sp.messages() && clears(st, sql)
 	to, reason := sp.route(st)
 	if to == atReader && reason == RouteLastStatement {
 		return sp.goRead(b, reason)
@@ -248,7 +248,7 @@ func (sp *splitting) keeps() RouteReason {
 		return RouteReason(packet.ReasonSystemSchema)
 	case !sp.home.queue.empty():
 		return RoutePipelined
-	case sp.traces.warned && !sp.clears:
+	case sp.messages() && !sp.clears:
 		return RouteWarnings
 	case sp.once != 0:
 		return sp.once

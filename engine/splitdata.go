@@ -121,7 +121,7 @@ func (sp *splitting) begins(s *server, x *exchange, b []byte) bool {
 			return false
 		}
 		if code := uint16(b[5]) | uint16(b[6])<<8; !interrupted(code) {
-			x.own, sp.refusal = ownRefused, code
+			x.own, sp.refusal, sp.at.warned = ownRefused, code, true
 		}
 	case s == sp.home && x.Command == packet.ComStmtPrepare && x.own == ownNone && len(sp.prep.preparing) > 0:
 		if len(b) < packet.HeaderLen {
@@ -182,6 +182,7 @@ func (s *server) outcome() outcome {
 func (sp *splitting) done(s *server, was outcome) {
 	if s != sp.home {
 		sp.traces.leaves(atReader, was, sp.why, false)
+		sp.at.warned = was.warns || was.failed || sp.at.warned && !sp.clears
 		sp.settles()
 		sp.turn(sp.home)
 		return
