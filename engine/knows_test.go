@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -89,6 +90,9 @@ func TestWhoKnowsWhom(t *testing.T) {
 		}
 	}
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // git or an editor is replacing it
+		}
 		if err != nil {
 			return err
 		}
@@ -100,6 +104,9 @@ func TestWhoKnowsWhom(t *testing.T) {
 			return nil
 		}
 		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
