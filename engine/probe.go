@@ -48,8 +48,9 @@ const (
 	probeBarred = 5 * time.Second
 	// probePatience is for how long a login at a server that is DOWN may take. One
 	// that is stopped answers when it goes on; to hang up on it again and again
-	// would count, there, against this host.
-	probePatience = 10 * time.Second
+	// would count, there, against this host (max_connect_errors). One that has gone
+	// from the network is told by the kernel (probeAlive).
+	probePatience = 5 * time.Minute
 )
 
 func newProber(e *Engine, b *Backend) *prober {

@@ -300,6 +300,10 @@ func (s *said) explain(err error) error {
 	return fmt.Errorf("%s (%w)", *text, err)
 }
 
+// probeAlive is how the kernel finds out that nobody is at the other end of a
+// session any more.
+var probeAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3}
+
 // dialProbe logs in at b. The connect itself has cfg.Health.Timeout, the login as
 // long as ctx.
 func dialProbe(ctx context.Context, cfg *Config, b *Backend) (asker, error) {
@@ -312,6 +316,10 @@ func dialProbe(ctx context.Context, cfg *Config, b *Backend) (asker, error) {
 	c.Net, c.Addr = "tcp", b.Addr.IP.String()
 	c.Timeout, c.WriteTimeout = cfg.Health.Timeout, cfg.Health.Timeout
 	c.Logger = s
+	c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		d := net.Dialer{KeepAliveConfig: probeAlive}
+		return d.DialContext(ctx, network, addr)
+	}
 	c.ConnectionAttributes = "program_name:mysql-proxy health probe"
 	if b.Addr.Path != "" {
 		c.Net, c.Addr = "unix", b.Addr.Path

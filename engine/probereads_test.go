@@ -341,6 +341,13 @@ func TestProbesOfServersThatDoNotServe(t *testing.T) {
 				})
 			}
 			w.becomes(0, tc.want)
+			if name == "silent" {
+				// It has been hung up on twice. The third login waits.
+				time.Sleep(5 * cfg.Health.Timeout)
+				if n := w.servers[0].Connections(); n > 3 {
+					t.Errorf("%d logins were begun at a server that says nothing, want 3 at most", n)
+				}
+			}
 		})
 	}
 }
