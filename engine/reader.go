@@ -162,6 +162,9 @@ func (sp *splitting) ask(s *server, what own, payload []byte) {
 
 // answered is told that an exchange of the proxy's own is over.
 func (sp *splitting) answered(s *server, x exchange, failed bool) {
+	if s == sp.reader && (failed || s.resp.Warnings() != 0) {
+		sp.at.warned = true
+	}
 	s.queue.pop()
 	if s.queue.empty() {
 		s.enter(serverReady)
