@@ -284,7 +284,7 @@ func (sp *splitting) reset(s *server, what own) {
 // whether the session can go on without.
 func (sp *splitting) orphaned(s *server) bool {
 	c := sp.c
-	if c.state != clientReady || !c.req.Whole() || c.server != s || sp.wish != wishNone || sp.state.inserted || !s.clean() || !sp.portable() || c.loop.draining {
+	if c.state != clientReady || c.quit || !c.req.Whole() || c.server != s || sp.wish != wishNone || sp.state.inserted || !s.clean() || !sp.portable() || c.loop.draining {
 		return false
 	}
 	sp.leaves(s)

@@ -282,3 +282,10 @@ func TestInsertIDOfALongStatement(t *testing.T) {
 	enter := All("log in", ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, ModernCaps)), ExpectPacket(2, OK(0)))
 	w.clientNow("client", enter, SendPacket(0, Query(long)), ok, asks("COMMIT", ok), shelved(w, 1), asks("SELECT LAST_INSERT_ID()", sees("5")))
 }
+
+// A session that could go on without its home ends all the same when its client
+// quits.
+func TestQuitEndsASessionThatCouldGoOn(t *testing.T) {
+	split(t, steps(ExpectPacket(0, []byte{byte(packet.ComQuit)})), steps(gets("SELECT a FROM t", one("r")), gone),
+		steps(asks("SELECT a FROM t", sees("r")), SendPacket(0, []byte{byte(packet.ComQuit)}), ExpectEnd()))
+}
