@@ -22,7 +22,7 @@ deps: ## install what the tests need and is missing (Debian packages)
 run: ## primary, two replicas, the proxy and sample queries; Ctrl-C ends all
 	@cmd/testbed/install.sh run
 	@$(MAKE) -s build
-	@bin/testbed demo --script scripts/rw-splitting.lua
+	@bin/testbed demo
 
 test: deps build ## go vet and every test under the race detector
 	$(GO) vet ./...

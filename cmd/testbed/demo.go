@@ -254,7 +254,7 @@ func (d *demo) client(ctx context.Context, statement string) (string, error) {
 	defer cancel()
 	name, args := d.clientCommand()
 	args = append([]string{"--no-defaults"}, args...)
-	cmd := exec.CommandContext(ctx, name, append(args, "-t", "-e", statement, databaseName)...)
+	cmd := exec.CommandContext(ctx, name, append(args, "-t", "--comments", "-e", statement, databaseName)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := d.bed.spawn.run(cmd); err != nil {

@@ -28,6 +28,10 @@ func (d *demo) open() (*sql.DB, error) {
 	return sql.OpenDB(conn), nil
 }
 
+// hint is for the proxy: what a server says of itself is the primary's to say, and
+// the samples want to know who answers a read.
+const hint = "/* route=replica */"
+
 // samples sends statements, shows who answered, and fails on a wrong answer.
 func (d *demo) samples(ctx context.Context) error {
 	if d.script != "" {
@@ -35,7 +39,7 @@ func (d *demo) samples(ctx context.Context) error {
 			return err
 		}
 	}
-	const read = "SELECT @@server_id AS server_id, @@port AS port, COUNT(*) AS items, SUM(price) AS value FROM items"
+	const read = "SELECT " + hint + " @@server_id AS server_id, @@port AS port, COUNT(*) AS items, SUM(price) AS value FROM items"
 	shown, err := d.client(ctx, read)
 	if err != nil {
 		return err
@@ -94,8 +98,8 @@ func (d *demo) sampleReads(ctx context.Context, db *sql.DB) error {
 		args []any
 		want int
 	}{
-		{"SELECT @@server_id, COUNT(*) FROM items", nil, 5000},
-		{"SELECT @@server_id, COUNT(*) FROM items WHERE id > ?", []any{4900}, 100},
+		{"SELECT " + hint + " @@server_id, COUNT(*) FROM items", nil, 5000},
+		{"SELECT " + hint + " @@server_id, COUNT(*) FROM items WHERE id > ?", []any{4900}, 100},
 	} {
 		var id, got int
 		if err := db.QueryRowContext(ctx, q.text, q.args...).Scan(&id, &got); err != nil {
