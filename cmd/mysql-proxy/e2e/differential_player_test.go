@@ -345,7 +345,7 @@ func (p *player) read(s *step) {
 	case "reset":
 		p.slots = map[int]uint32{}
 		p.single()
-	case "init", "option":
+	case "init", "option", "ping":
 		// MySQL shows the warnings of the statement before, which may have run elsewhere.
 		if p.single() && p.way.mysql {
 			p.rec.maskWarnings()
