@@ -265,7 +265,7 @@ func (o *ownLogin) negotiate() bool {
 	// known by the absence of CapLongPassword.
 	o.caps = caps & (s.offers | packet.CapLongPassword)
 	s.caps = packet.Effective(s.offers, o.caps) &^ maskedCapabilities
-	return s.caps&must == need|o.how.tracks()&s.offers && (o.how.database == "" || s.offers&packet.CapConnectWithDB != 0)
+	return s.caps&must == need|o.how.tracks()&s.offers
 }
 
 // tracks is the capability that track adds.
