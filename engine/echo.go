@@ -34,7 +34,7 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 	asks := false
 	if st.Effects&packet.EffectRowState != 0 && st.Route != packet.RouteLast && (t.before == atReader || t.found) {
 		text := bytes.ToLower(sql)
-		found := bytes.Contains(text, []byte("found_rows"))
+		found := len(text) == 0 || bytes.Contains(text, []byte("found_rows")) // the text of a prepared one may not be kept
 		asks = found && t.found || t.before == atReader && (!found || bytes.Contains(text, []byte("_count")))
 	}
 	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0) // may ask, or read itself
