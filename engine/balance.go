@@ -145,9 +145,11 @@ type speed struct {
 
 // add adds a response time.
 func (s *speed) add(took, now time.Duration) {
-	// The first of a while counts for a part, as one read may just be a long one.
 	keep := min(fading(now-s.at), 1-1./32)
-	keep = max(keep, 1-1./4)
+	if s.took == 0 {
+		keep = 0
+	}
+	keep = max(keep, 1-1./4) // the first of a while may just be a long one
 	s.took, s.at = time.Duration(float64(s.took)*keep+float64(took)*(1-keep)), now
 }
 

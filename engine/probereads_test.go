@@ -184,10 +184,15 @@ func (a always) Uint64() uint64 { return uint64(a) }
 
 // A session leaves a replica that has become slow.
 func TestReadsLeaveASlowReplica(t *testing.T) {
+	t.Run("slow to answer probes", func(t *testing.T) { testSlowReplica(t, 30*time.Millisecond, 0) })
+	t.Run("slow to answer reads", func(t *testing.T) { testSlowReplica(t, 0, 100*time.Millisecond) })
+}
+
+func testSlowReplica(t *testing.T, probes, reads time.Duration) {
 	owned(t)
 	w := newWorld(t)
 	const sql = "SELECT a FROM t"
-	replica := func(name string) net.Addr {
+	replica := func(name string, delay time.Duration) net.Addr {
 		return w.serverOf(func(_ int, c *Conn) error {
 			if err := c.Run(lets()); err != nil {
 				return err
@@ -197,13 +202,14 @@ func TestReadsLeaveASlowReplica(t *testing.T) {
 				if err != nil || p.Payload()[0] == byte(packet.ComQuit) {
 					return err
 				}
+				time.Sleep(delay)
 				if err := c.Run(one(name)); err != nil {
 					return err
 				}
 			}
 		}).Addr()
 	}
-	patients := w.examined(w.server(append(atHomeBegins(), ExpectEnd())), replica("1"), replica("2"))
+	patients := w.examined(w.server(append(atHomeBegins(), ExpectEnd())), replica("1", reads), replica("2", 0))
 	l, dealt := w.proxy.loops[0], make(chan bool)
 	l.Post(func() { l.dice = rand.New(always(0)); close(dealt) })
 	<-dealt
@@ -213,9 +219,9 @@ func TestReadsLeaveASlowReplica(t *testing.T) {
 	c := w.clientNow("client", Enter(ModernCaps), asks(sql, sees("1")))
 	patients[2].is(inStep, nil)
 	w.becomes(2, HealthGood)
-	patients[1].slow(30 * time.Millisecond)
+	patients[1].slow(probes)
 	eventually(t, "it is slow", func() error {
-		if d := w.proxy.Backends()[1].Latency(); d < 20*time.Millisecond {
+		if d := w.proxy.Backends()[1].Latency(); d < probes*2/3 {
 			return fmt.Errorf("%v", d)
 		}
 		return nil
