@@ -40,6 +40,19 @@
 //	probeask.go  what it asks a server
 //	balance.go   the choice among replicas
 //
+// With splitting, and no script:
+//
+//	split.go      splitting: where a command goes, home (the primary) or to the reader (a replica)
+//	routereason.go RouteReason: why
+//	state.go      what the session's reads depend on: what keeps them home, what is repeated
+//	reader.go     how a reader is come by and made ready: state, the session's own writes
+//	splitdata.go  the responses, and what OKs tell of the session
+//	echo.go       what statements leave to be asked for: warnings, FOUND_ROWS(), ROW_COUNT()
+//	prepared.go   prepared statements; execute.go where executions go; preparedthere.go at a reader
+//	multiplex.go  sessions without a home: idle ones that lend it, ones whose home has died
+//	kill.go       KILL, by the thread that a client knows
+//	roles.go      which server is the primary, if that may change
+//
 // With a script (engine/hook is the treaty with who runs it):
 //
 //	script.go    scripted: what such a session has beside, and choosing a backend
