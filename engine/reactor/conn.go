@@ -87,6 +87,7 @@ type Conn struct {
 	broken  bool // nothing can be sent any more; what has arrived is still read
 	hungUp  bool // its handler knows that it is broken
 	later   bool // it is in loop.later
+	stirred bool // something has come since it is not read from
 
 	tail []byte   // read and not used
 	out  outQueue // written and not sent

@@ -343,3 +343,27 @@ func unread(t *testing.T, c *Conn) int {
 	}
 	return n
 }
+
+// A pause that ends before anything has come changes nothing at the poller.
+func TestShortPauseKeepsTheInterest(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			l := start(t)
+			r := &recorder{}
+			conn, peer := l.pair(kind, r)
+			eventually(t, "it is watched", func() bool { return on(l, func() bool { return conn.watch == watchRead }) })
+			l.do(conn.Pause)
+			before := l.settled()
+			if watch := on(l, func() interest { return conn.watch }); watch != watchRead {
+				t.Errorf("paused and nothing has come: the interest is %d, want %d", watch, watchRead)
+			}
+			if n := l.settled(); n != before {
+				t.Errorf("%d events, want none", n-before)
+			}
+			mustWrite(t, peer, []byte("x"))
+			eventually(t, "what has come does not wake the loop again", func() bool { return on(l, func() bool { return conn.watch == watchEdges }) })
+			l.do(conn.Resume)
+			eventually(t, "it is read", func() bool { return on(l, func() bool { return conn.watch == watchRead }) && r.used() == "x" })
+		})
+	}
+}

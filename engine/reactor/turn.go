@@ -24,6 +24,10 @@ func (c *Conn) ready(ev uint32) {
 	if c.out.n > 0 && ev&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		c.flush()
 	}
+	if c.watch == watchRead && !c.reads() {
+		c.stirred = true
+		c.touch()
+	}
 	switch {
 	case c.state == stateDead:
 	case c.reads():
@@ -233,17 +237,24 @@ func (c *Conn) settle() {
 	}
 	want := watchEdges
 	if c.reads() {
-		want = watchRead
+		want, c.stirred = watchRead, false
 		if c.out.n > 0 {
 			want = watchReadWrite
 		}
 	}
-	if want == c.watch {
+	if want == c.watch || want == watchEdges && c.lazy() {
 		return
 	}
 	if err := c.setWatch(want); err != nil {
 		c.Close(err)
 	}
+}
+
+// lazy tells whether c may stay watched as it is although it is not read from. A
+// handler's pause is mostly over before anything comes, and a change of interest
+// and back are two system calls and an event.
+func (c *Conn) lazy() bool {
+	return c.watch == watchRead && c.paused == pausedByHandler && !c.stirred && !c.broken && c.out.n == 0 && c.state == stateOpen && c.up == nil
 }
 
 func (c *Conn) setWatch(want interest) (err error) {
