@@ -80,6 +80,7 @@ func (v *vm) connectionNewIndex(l *lua.LState) int {
 // endpoint is one half of a session as scripts see it. It stays the half that
 // it was when the script asked, also when that has gone to the pool.
 type endpoint struct {
+	lua.LUserData
 	script *script
 	server bool
 	of     *hook.Endpoint
@@ -128,11 +129,12 @@ func (v *vm) endpoint(s *script, which int, of *hook.Endpoint) lua.LValue {
 	if which == 1 {
 		last = &s.server
 	}
-	if *last == nil || s.endpoints[which] != of {
-		*last = v.object(v.class.endpoint, &endpoint{script: s, server: which == 1, of: of})
-		s.endpoints[which] = of
+	if *last == nil || (*last).of != of {
+		e := &endpoint{script: s, server: which == 1, of: of}
+		e.LUserData = lua.LUserData{Value: e, Env: v.l.G.Global, Metatable: v.class.endpoint}
+		*last = e
 	}
-	return *last
+	return &(*last).LUserData
 }
 
 func (v *vm) endpointIndex(l *lua.LState) int {

@@ -85,7 +85,7 @@ func (v *vm) balancing() (user string, ok bool) {
 	if s == nil || v.std.exposed || v.watched(v.l.G.Global, "proxy") != lua.LValue(v.proxy) || v.proxy.Metatable != lua.LValue(s.inherit) {
 		return "", false
 	}
-	connection, ok := s.private.RawGetString("connection").(*lua.LUserData)
+	connection, ok := s.privateField("connection").(*lua.LUserData)
 	if !ok || connection.Value != any(s) ||
 		v.watched(v.proxy, "connection") != nil ||
 		v.watched(v.proxy, "global") != lua.LValue(v.global) ||

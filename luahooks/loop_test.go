@@ -73,6 +73,12 @@ func TestLoopDoesAsGopherLuaDoes(t *testing.T) {
 			if i == 1 then proxy.COM_QUERY = 9 elseif i == 2 then rawset(proxy, "COM_QUERY", nil) elseif i == 3 then rawset(proxy, "COM_QUERY", "raw")
 			elseif i == 4 then coroutine.wrap(function() proxy.COM_QUERY = "co" end)() elseif i == 5 then proxy["COM" .. "_QUERY"] = "concat"
 			elseif i == 6 then getfenv(print).proxy.COM_QUERY = "fenv" elseif i == 7 then proxy.__index = 1; proxy.COM_QUERY = nil end end`,
+		"private fields change": `local p, was, co = __proxy, proxy.connection, coroutine.wrap(function() __proxy.connection = "co" end)
+			for i = 1, 12 do io.write(tostring(proxy.connection == was and "was" or proxy.connection), tostring(proxy.queries == nil), type(getmetatable(__proxy)), " ")
+			if i == 1 then proxy.connection = 1 elseif i == 2 then __proxy.connection = 2 elseif i == 3 then p["con" .. "nection"] = 3
+			elseif i == 4 then rawset(p, "connection", 4) elseif i == 5 then co() elseif i == 6 then setmetatable(p, {}) p.connection = 6 elseif i == 7 then setmetatable(p, nil) p.connection = 7
+			elseif i == 8 then p.connection = nil p.queries = nil elseif i == 9 then setmetatable(p, {__index = function(_, k) return k end}) elseif i == 10 then setmetatable(p, nil) p.connection = was
+			elseif i == 11 then debug.setmetatable(p, {__newindex = function(t, k, v) rawset(t, k, "new") end}) proxy.nope = 1 io.write(proxy.nope) end end`,
 		"proxy changes": `local old = proxy; for i = 1, 6 do io.write(tostring(proxy.COM_QUERY), " ")
 			if i == 1 then _G.proxy = {COM_QUERY = "G"} elseif i == 2 then rawset(_G, "proxy", {COM_QUERY = "raw"})
 			elseif i == 3 then coroutine.wrap(function() _G.proxy = {COM_QUERY = "co"} end)() elseif i == 4 then proxy = {COM_QUERY = "own"} elseif i == 5 then proxy = nil; _G.proxy = old end end`,

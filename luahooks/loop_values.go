@@ -111,7 +111,7 @@ func (v *vm) getField(object lua.LValue, name string) lua.LValue {
 		if s == nil || v.std.exposed || o.Metatable != lua.LValue(s.inherit) {
 			return nil
 		}
-		if value := s.private.RawGetString(name); value != lua.LNil {
+		if value := s.privateField(name); value != lua.LNil || s.private.Metatable == lua.LValue(v.std.hidden) {
 			return value
 		}
 		return nilWithout(s.private)

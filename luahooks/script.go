@@ -51,8 +51,15 @@ type script struct {
 	lacks shape
 
 	response       *lua.LTable // as read_query was last given it
-	client, server *lua.LUserData
-	endpoints      [2]*hook.Endpoint // those that client and server show
+	client, server *endpoint
+	// connection and queues are proxy.connection and proxy.queries at first.
+	connection, queues lua.LUserData
+
+	// known is what private has, as of stdlib.assigned less one.
+	known struct {
+		connection, queries, response lua.LValue
+		at                            uint64
+	}
 }
 
 // open prepares the session's tables and runs the main chunk. A nil version is a
@@ -95,9 +102,13 @@ func (s *script) execute() {
 	v := s.vm
 	l := v.l
 	s.private = l.CreateTable(0, 4)
-	s.private.RawSetString("connection", v.object(v.class.connection, s))
-	s.private.RawSetString("queries", v.object(v.class.queue, (*queries)(s)))
-	s.response = l.CreateTable(0, 4)
+	s.private.Metatable = v.std.hidden
+	s.connection = lua.LUserData{Value: s, Env: l.G.Global, Metatable: v.class.connection}
+	s.queues = lua.LUserData{Value: (*queries)(s), Env: l.G.Global, Metatable: v.class.queue}
+	s.private.RawSetString("connection", &s.connection)
+	s.private.RawSetString("queries", &s.queues)
+	s.known.at = 0
+	s.response = l.CreateTable(0, 0)
 	s.private.RawSetString("response", s.response)
 	s.inherit = l.CreateTable(0, 2)
 	s.inherit.RawSetString("__index", s.private)
@@ -122,6 +133,29 @@ func (s *script) execute() {
 		s.lacks = v.shapeOf(s.env)
 	}
 	s.refresh(true)
+}
+
+// privateField is a field of private, nil in Lua if there is none.
+func (s *script) privateField(name string) lua.LValue {
+	v := s.vm
+	if s.private.Metatable != lua.LValue(v.std.hidden) { // the loop itself may write to it
+		return s.private.RawGetString(name)
+	}
+	if s.known.at != v.std.assigned+1 {
+		s.known.connection = s.private.RawGetString("connection")
+		s.known.queries = s.private.RawGetString("queries")
+		s.known.response = s.private.RawGetString("response")
+		s.known.at = v.std.assigned + 1
+	}
+	switch name {
+	case "connection":
+		return s.known.connection
+	case "queries":
+		return s.known.queries
+	case "response":
+		return s.known.response
+	}
+	return s.private.RawGetString(name)
 }
 
 // Hooks are those that the script defines now: a hook may define others.

@@ -96,10 +96,16 @@ type stdlib struct {
 	// been changed, and nothing goes past them.
 	exposed bool
 	owned   func(meta lua.LValue) bool
+	// hidden is the metatable of tables that have none as far as scripts see. It has
+	// the loop leave writes to gopher-lua, which counts them in assigned.
+	hidden *lua.LTable
 }
 
 // look notes that a script looks at the metatable of value.
 func (s *stdlib) look(value, meta lua.LValue) lua.LValue {
+	if meta == lua.LValue(s.hidden) {
+		return lua.LNil
+	}
 	switch v := value.(type) {
 	case *lua.LTable:
 		s.exposed = s.exposed || s.owned != nil && s.owned(meta)
@@ -130,7 +136,7 @@ func openStdlib(l *lua.LState, stdout io.Writer) {
 }
 
 func newStdlib(stdout io.Writer) *stdlib {
-	s := &stdlib{stdout: newStandardOut(stdout), matchSteps: matchSteps, exit: os.Exit}
+	s := &stdlib{stdout: newStandardOut(stdout), hidden: &lua.LTable{Metatable: lua.LNil}, matchSteps: matchSteps, exit: os.Exit}
 	s.random.seed(1)
 	return s
 }

@@ -271,12 +271,13 @@ func decided(ret lua.LValue) int {
 // resetResponse gives the script an empty proxy.response. The last one does if
 // it is as it was.
 func (s *script) resetResponse() {
-	if now, ok := s.private.RawGetString("response").(*lua.LTable); ok && now == s.response &&
+	if now, ok := s.privateField("response").(*lua.LTable); ok && now == s.response &&
 		now.Metatable == lua.LNil {
 		if first, _ := now.Next(lua.LNil); first == lua.LNil {
 			return
 		}
 	}
-	s.response = s.vm.l.CreateTable(0, 4)
+	s.response = s.vm.l.CreateTable(0, 0)
 	s.private.RawSetString("response", s.response)
+	s.known.at = 0
 }
