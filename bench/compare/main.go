@@ -5,7 +5,7 @@
 // round every other time, so that what slows the machine down for a second slows
 // all of them. Ratios are taken within a round, then their median.
 //
-//	go run ./bench/compare           everything, about 20 minutes
+//	go run ./bench/compare           everything, about 35 minutes
 //	go run ./bench/compare -quick    a look, about 2 minutes; writes no file
 package main
 
