@@ -257,6 +257,7 @@ func (s *server) loginData(p []byte) (used int) {
 // admitted is told that the login, of a client with caps, is over.
 func (s *server) admitted(caps packet.Capability) {
 	s.resp.SetCapabilities(caps)
+	s.born = s.loop.Now()
 	s.enter(serverReady)
 	s.compress()
 }

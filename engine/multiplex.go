@@ -179,7 +179,7 @@ func (p *pool) newest(sp *splitting, caps packet.Capability) *server {
 	list := p.idle[user]
 	for i := len(list) - 1; i >= 0; i-- {
 		s := list[i]
-		if s.conn.Open() && (s.who.database == "" || sp.state.database != "") && s.caps == caps && s.who.collation == sp.collation && s.mark == sp.c.id.mark() && !s.bares(sp.c) {
+		if s.conn.Open() && s.born >= sp.since && (s.who.database == "" || sp.state.database != "") && s.caps == caps && s.who.collation == sp.collation && s.mark == sp.c.id.mark() && !s.bares(sp.c) {
 			p.cut(user, i)
 			return s
 		}

@@ -362,6 +362,7 @@ func (sp *splitting) readerEnded(s *server) {
 	working := c.server == s
 	refused := working && s.queue.n > 0 && s.queue.first().own == ownRefused
 	answers := working && s.queue.n > 0 && s.queue.first().own == ownNone && s.resp.Begun()
+	c.loop.pool(s.backend).applied = packet.GTIDs{} // it may come back as another
 	sp.dropReader()
 	switch {
 	case c.state >= clientClosing:

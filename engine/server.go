@@ -84,6 +84,7 @@ type server struct {
 	tainted   bool           // it cannot be told any more whose it is: not for the pool
 	reads     bool           // it is the reader of a session that splits
 	thread    uint32         // its connection id at the backend
+	born      time.Duration  // when it was logged in, on the loop's clock
 	mark      mark           // idle: of the secret that it was opened with
 	since     time.Duration  // idle: since when, on the loop's clock
 	owner     uint64         // the session that had it last

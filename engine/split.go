@@ -64,6 +64,7 @@ type splitting struct {
 	writing bool // the command that choose has just sent home may write
 	changed bool // the server has said that the command changed its session's state
 
+	since    time.Duration // when the client was let in: a server session from before may have rights that are taken from it since
 	touched  time.Duration // when home was sent something last, on the loop's clock
 	retry    time.Duration // when a reader may be looked for again,
 	lacks    RouteReason   // and why there is none until then
@@ -369,6 +370,7 @@ func (sp *splitting) admits(pkt packet.Packet) packet.Packet {
 func (sp *splitting) begin() {
 	c := sp.c
 	sp.home = c.server
+	sp.since = sp.home.born
 	if identify != nil {
 		c.id = identify(c)
 	}

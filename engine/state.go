@@ -348,6 +348,8 @@ func (sp *splitting) forget(user bool) {
 	sp.traces = traces{}
 	sp.dropReader()
 	if user {
+		sp.since = sp.c.loop.Now()
+		sp.home.born = sp.since // its rights were read anew
 		db = sp.database
 	}
 	sp.state.selects(db)
