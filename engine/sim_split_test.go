@@ -21,11 +21,9 @@ import (
 // simCluster is a primary and its replicas as far as sessions can tell them
 // apart: who has written what, and which replica has it.
 type simCluster struct {
-	report func(who string, err error)
 	caps   packet.Capability // that the servers offer
 	packs  packet.Capability
 	secret bool
-	cuts   bool // connections may break
 
 	mu      sync.Mutex
 	gtid    uint64
@@ -49,7 +47,6 @@ type simSession struct {
 	open     bool   // in a transaction,
 	writer   int    // in which this client has written
 	tracks   bool
-	prepared map[uint32]string
 }
 
 var (

@@ -42,7 +42,7 @@ func (s *serverStatus) add(ctx context.Context, sum *[]int64) error {
 		var name string
 		var n int64
 		if err := db.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'Com_select'").Scan(&name, &n); err != nil {
-			return fmt.Errorf("Com_select of server %d: %w", i, err)
+			return fmt.Errorf("server %d: its Com_select: %w", i, err)
 		}
 		if sum != nil {
 			(*sum)[i] += n - s.last[i]
