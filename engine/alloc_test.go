@@ -116,7 +116,6 @@ func TestForwardingDoesNotAllocate(t *testing.T) {
 
 // A read costs no allocation at the replica either, nor does a write at home.
 func TestSplittingDoesNotAllocate(t *testing.T) {
-	owned(t)
 	w := newWorld(t)
 	conns, over := make(chan *Conn, 2), NewGate()
 	serve := func(steps ...Step) *Server {
@@ -132,7 +131,8 @@ func TestSplittingDoesNotAllocate(t *testing.T) {
 	w.Cleanup(func() { close(over) })
 	cfg := w.config(serve(atHomeBegins()...).Addr(), serve(lets()).Addr())
 	cfg.Backends[1].ReadOnly = true
-	cfg.Split, cfg.Log = true, slog.New(slog.DiscardHandler) // with debug the log tells of each
+	asEverybody(&cfg)
+	cfg.Log = slog.New(slog.DiscardHandler) // with debug the log tells of each
 	w.start(cfg)
 	client := w.clientNow("client", Enter(ModernCaps))
 	home := w.rawEnd(<-conns)

@@ -80,7 +80,6 @@ const (
 // to replicas, each of which lets the proxy in once.
 func splits(t *testing.T, caps packet.Capability, client, primary []Step, replicas ...[]Step) {
 	t.Helper()
-	owned(t)
 	w := newWorld(t)
 	p := w.server(append(primary, ExpectEnd()))
 	var scripts [][]Step
@@ -88,7 +87,8 @@ func splits(t *testing.T, caps packet.Capability, client, primary []Step, replic
 		scripts = append(scripts, append(steps(letsWith(caps)), r...))
 	}
 	cfg := w.config(p, w.server(scripts...))
-	cfg.Backends[1].ReadOnly, cfg.Split = true, true
+	cfg.Backends[1].ReadOnly = true
+	asEverybody(&cfg)
 	w.start(cfg)
 	w.client("client", append(append(steps(Enter(caps)), client...), Fin())...)
 	w.peers.Wait()
@@ -408,7 +408,6 @@ func TestPreparedStatementsAtEveryCut(t *testing.T) {
 		}
 		return All(fmt.Sprint("cut at ", at), Send(b[:at]), Do("wait", func(*Conn) error { time.Sleep(time.Millisecond); return nil }), Send(b[at:]))
 	}
-	owned(t)
 	w := newWorld(t)
 	home := w.serverOf(func(i int, c *Conn) error {
 		begins := atHomeBegins()
@@ -423,7 +422,8 @@ func TestPreparedStatementsAtEveryCut(t *testing.T) {
 			ExpectPacket(0, about(packet.ComStmtClose, reader1)), quits())
 	})
 	cfg := w.config(home.Addr(), replica.Addr())
-	cfg.Backends[1].ReadOnly, cfg.Split = true, true
+	cfg.Backends[1].ReadOnly = true
+	asEverybody(&cfg)
 	w.start(cfg)
 	for i := range cuts {
 		w.clientNow(fmt.Sprint("client with cut ", i), Enter(ModernCaps), pieces(stream, 0, i), Expect(seen), Fin())

@@ -78,7 +78,7 @@ func (w *world) examined(backends ...net.Addr) (patients []*patient) {
 	for i := range cfg.Backends {
 		cfg.Backends[i].ReadOnly = i > 0
 	}
-	cfg.Split = true
+	asEverybody(&cfg)
 	cfg.Health = &HealthConfig{Interval: 2 * time.Millisecond, Timeout: Patience, Rise: 1, Fall: 1, MaxLag: 10 * time.Second}
 	cfg.Listen = []reactor.Addr{addrFor(w.refused())}
 	var err error
@@ -129,7 +129,6 @@ func TestReadsLeaveAReplicaThatProbesFindUnfit(t *testing.T) {
 		{"down", table{}, dead, HealthDown, steps(gets(read(2), one("2"))), [][]Step{append(append(steps(lets()), gets(read(1), one("1"))), quits...)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			owned(t)
 			w := newWorld(t)
 			p := w.server(append(append(atHomeBegins(), tc.primary...), ExpectEnd()))
 			patients := w.examined(p, w.server(tc.replicas...))
@@ -154,7 +153,6 @@ func TestReadsLeaveAReplicaThatProbesFindUnfit(t *testing.T) {
 
 // One that is fit takes over from one that is not any more.
 func TestReadsGoToAnotherReplica(t *testing.T) {
-	owned(t)
 	w := newWorld(t)
 	quits := steps(ExpectPacket(0, []byte{1}), ExpectEnd())
 	const sql = "SELECT a FROM t"
@@ -189,7 +187,6 @@ func TestReadsLeaveASlowReplica(t *testing.T) {
 }
 
 func testSlowReplica(t *testing.T, probes, reads time.Duration) {
-	owned(t)
 	w := newWorld(t)
 	const sql = "SELECT a FROM t"
 	replica := func(name string, delay time.Duration) net.Addr {
@@ -243,7 +240,6 @@ func TestAReadThatHangsIsAnsweredAtHome(t *testing.T) {
 		"in the header of the response": append(steps(lets()), gets(sql, Send([]byte{1})), ExpectEnd()),
 	} {
 		t.Run(name, func(t *testing.T) {
-			owned(t)
 			w := newWorld(t)
 			p := w.server(append(atHomeBegins(), gets(sql, one("p")), ExpectEnd()))
 			hung := NewGate()
@@ -262,7 +258,6 @@ func TestAReadThatHangsIsAnsweredAtHome(t *testing.T) {
 // What a replica has begun to answer is not given up: it may go on.
 func TestAResponseThatHasBegunWaits(t *testing.T) {
 	const sql = "SELECT a FROM t"
-	owned(t)
 	w := newWorld(t)
 	p := w.server(append(atHomeBegins(), ExpectEnd()))
 	b, _ := Result(nil, 1, ModernCaps, 0, "r")

@@ -532,7 +532,6 @@ func TestSimulationOfSplitting(t *testing.T) {
 		{name: "multiplexing", multiplex: true}, {name: "multiplexing on wires that reset", multiplex: true, replicas: 3, all: 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			owned(t)
 			w := newWorld(t)
 			cluster := &simCluster{caps: ModernCaps | packet.CapConnectWithDB | tc.server, packs: tc.server, secret: tc.secret, written: map[int]uint64{}}
 			var failed atomic.Bool
@@ -561,7 +560,7 @@ func TestSimulationOfSplitting(t *testing.T) {
 			}
 			cfg := w.config(server(-1, tc.all), server(0, tc.replicas), server(1, tc.replicas))
 			cfg.Backends[1].ReadOnly, cfg.Backends[2].ReadOnly = true, true
-			cfg.Split = true
+			asEverybody(&cfg)
 			if tc.multiplex {
 				multiplexed(&cfg)
 			}

@@ -371,9 +371,6 @@ func (sp *splitting) begin() {
 	c := sp.c
 	sp.home = c.server
 	sp.since = sp.home.born
-	if identify != nil {
-		c.id = identify(c)
-	}
 	sp.touched = c.loop.Now()
 	sp.state = sessionState{lex: sp.loginLex()}
 	sp.state.selects(sp.database)
@@ -431,6 +428,3 @@ func (sp *splitting) end() {
 	}
 	sp.dropReader()
 }
-
-// identify is for tests.
-var identify func(*client) *identity

@@ -7,10 +7,10 @@ import (
 	"mysqlproxy/packet"
 )
 
-// owned has the proxy own the secret of every client of the test.
-func owned(t *testing.T) {
-	identify = func(*client) *identity { return &identity{user: "app", secret: packet.NewSecret([]byte("x"))} }
-	t.Cleanup(func() { identify = nil })
+// asEverybody has the proxy split, and own the secret of every client of the test.
+func asEverybody(c *Config) {
+	c.Split, c.Auth = true, AuthUsersFile
+	c.Users = func(string) (UserSecret, bool) { return UserSecret{Password: []byte("x")}, true }
 }
 
 // track is what home is asked for at the session's begin.
@@ -72,7 +72,6 @@ func TestSplitting(t *testing.T) {
 		{"the replica dies between reads", steps(), steps(gets("SELECT a FROM t", one("r"))), steps(asks("SELECT a FROM t", sees("r"))), quits},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			owned(t)
 			w := newWorld(t)
 			primary := append(atHomeBegins(), tc.primary...)
 			p := w.server(append(primary, ExpectEnd()))
@@ -82,7 +81,7 @@ func TestSplitting(t *testing.T) {
 			}
 			cfg := w.config(p, w.server(r))
 			cfg.Backends[1].ReadOnly = true
-			cfg.Split = true
+			asEverybody(&cfg)
 			w.start(cfg)
 			w.client("client", append(append(steps(Enter(ModernCaps)), tc.client...), Fin())...)
 			w.peers.Wait()

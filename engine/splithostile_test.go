@@ -15,7 +15,6 @@ import (
 // connected to.
 func split(t *testing.T, primary, replica, client []Step, change ...func(*Config)) *world {
 	t.Helper()
-	owned(t)
 	w := newWorld(t)
 	p := w.server(append(atHomeBegins(), primary...))
 	var r [][]Step
@@ -24,7 +23,7 @@ func split(t *testing.T, primary, replica, client []Step, change ...func(*Config
 	}
 	cfg := w.config(p, w.server(r...))
 	cfg.Backends[1].ReadOnly = true
-	cfg.Split = true
+	asEverybody(&cfg)
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -148,14 +147,13 @@ func TestRolesStayOverAReset(t *testing.T) {
 
 // A session without a database takes none from the pool that has one.
 func TestPooledSessionsWithADatabase(t *testing.T) {
-	owned(t)
 	w := newWorld(t)
 	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
 	none := append(steps(lets(), ExpectPacket(0, tellsMySQL), one("1"), ExpectPacket(0, trackMySQL), sent), gets("COMMIT", sent), rests, restored, gets("COMMIT", sent), Drain())
 	with := steps(lets(), ExpectPacket(0, trackMySQL), sent, ExpectPacket(0, []byte("\x02db")), sent, gets("COMMIT", sent), rests, Drain())
 	cfg := w.config(w.server(none, with), w.server())
 	cfg.Backends[1].ReadOnly = true
-	cfg.Split = true
+	asEverybody(&cfg)
 	multiplexed(&cfg)
 	w.start(cfg)
 	a := w.clientNow("without", Enter(ModernCaps), asks("COMMIT", ok), shelved(w, 1))
@@ -203,12 +201,11 @@ func TestQuestionsAboutReads(t *testing.T) {
 
 // A session that has given its reader away has the read run again.
 func TestWarningsOfAReadWhoseReaderIsAway(t *testing.T) {
-	owned(t)
 	w := newWorld(t)
 	home := append(atHomeBegins(), restored, gets("SELECT 1/0", one("p")), gets("SHOW WARNINGS", one("w")), Drain())
 	cfg := w.config(w.server(home), w.server(steps(lets(), gets("SELECT 1/0", one("r")), Drain())))
 	cfg.Backends[1].ReadOnly = true
-	cfg.Split = true
+	asEverybody(&cfg)
 	multiplexed(&cfg)
 	w.start(cfg)
 	w.clientNow("client", Enter(ModernCaps), asks("SELECT 1/0", sees("r")), shelved(w, 1), asks("SHOW WARNINGS", sees("w")))
@@ -243,12 +240,11 @@ func TestVariablesForWrites(t *testing.T) {
 		{"SET foreign_key_checks=@before", 0, steps(gets("COMMIT", sent))},
 	} {
 		t.Run(tc.set+" with multiplexing", func(t *testing.T) {
-			owned(t)
 			w := newWorld(t)
 			home := append(append(atHomeBegins(), gets(tc.set, sent)), tc.primary...)
 			cfg := w.config(w.server(append(home, Drain())), w.server())
 			cfg.Backends[1].ReadOnly = true
-			cfg.Split = true
+			asEverybody(&cfg)
 			multiplexed(&cfg)
 			w.start(cfg)
 			w.clientNow("client", Enter(ModernCaps), asks(tc.set, ok), idles, shelved(w, tc.idle), asks("COMMIT", ok))
@@ -266,7 +262,6 @@ func TestOptionsKeepSessionsFromThePool(t *testing.T) {
 
 // An INSERT that is too long to be looked at has an insert id as well.
 func TestInsertIDOfALongStatement(t *testing.T) {
-	owned(t)
 	w := newWorld(t)
 	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
 	long := "INSERT INTO t VALUES ('" + strings.Repeat("x", longestRead) + "')"
@@ -274,7 +269,7 @@ func TestInsertIDOfALongStatement(t *testing.T) {
 		restored, gets("SET last_insert_id=5", sent), gets("SELECT LAST_INSERT_ID()", one("5")), Drain())
 	cfg := w.config(w.server(home), w.server())
 	cfg.Backends[1].ReadOnly = true
-	cfg.Split = true
+	asEverybody(&cfg)
 	multiplexed(&cfg)
 	w.start(cfg)
 	single := ModernCaps &^ packet.CapMultiStatements
