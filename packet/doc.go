@@ -14,6 +14,7 @@
 //	auth_ed25519.go  client_ed25519 and parsec: signatures
 //	authenticate.go  the client side of the dialogue, for who owns a password
 //	command.go       the commands and the kind of response each one gets
+//	execute.go       COM_STMT_EXECUTE, read and written
 //	response.go      follows a response through the stream without reading it
 //	reply.go         OK, EOF, ERR, progress reports, COM_STMT_PREPARE_OK
 //	sessionstate.go  what an OK tells of the session: schema, variables, transaction, GTIDs
