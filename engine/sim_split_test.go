@@ -98,8 +98,8 @@ func (s *simSession) admit() error {
 		if err := s.c.Run(SendPacket(p.Seq()+1, OK(0))); err != nil {
 			return err
 		}
-		if s.packs &= in.Capabilities; s.packs != 0 {
-			return s.c.Run(CompressAtOnce(s.packs, true))
+		if packs := s.packs & in.Capabilities; packs != 0 {
+			return s.c.Run(CompressAtOnce(packs, true))
 		}
 		return nil
 	}

@@ -86,7 +86,9 @@ func testMixed(t *testing.T, p *proxy, on []*testbed) {
 		s.mustAsk("PREPARE p FROM 'SELECT ? + 1'", "OK")
 		s.mustAsk("EXECUTE p USING @left", "1") // a text that is no number
 		s.mustAsk("SELECT REPEAT('ab', 3)", "ababab")
-		s.quit()
+		if len(on) == 1 || i%2 == 1 { // else it stays, so that the next one has reason to go elsewhere
+			s.quit()
+		}
 	}
 	total := 0
 	for _, b := range on {
