@@ -310,10 +310,10 @@ func (r *recorder) HungUp(c *Conn) {
 }
 
 func (r *recorder) Closed(c *Conn, err error) {
-	r.tell("closed")
 	r.mu.Lock()
-	r.err = err
+	r.err = err // before who waits for the word looks at it
 	r.mu.Unlock()
+	r.tell("closed")
 	if r.closed != nil {
 		r.closed(c, err)
 	}
