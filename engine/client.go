@@ -65,6 +65,7 @@ const unknownExtended = ^(packet.CapMariaDBBulkUnitResults<<1 - 1)
 // points to.
 type client struct {
 	loop       *loop
+	number     uint64  // of the session, for who asks the engine: counted from 1
 	prev, next *client // in loop.clients
 	conn       *reactor.Conn
 	server     *server    // nil before a backend was taken and after it has gone
@@ -73,6 +74,7 @@ type client struct {
 	sp         *splitting // nil if its reads stay with the one server
 	id         *identity  // what the proxy owns of who it is logged in as, nil if nothing
 	backend    *Backend   // the one that was taken last
+	user       string     // of the login, or a later COM_CHANGE_USER that was read; "": not known
 	remote     reactor.Addr
 	state      clientState
 	req        packet.Cursor // where the client's stream stands
@@ -110,6 +112,7 @@ type client struct {
 // accept is called for each new connection, on its loop.
 func (l *loop) accept(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
 	c := l.newClient(conn, remote)
+	l.accepted++
 	if l.engine.scripts != nil {
 		c.sx = newScripted(c, l.engine.scripts)
 	} else if l.engine.cfg.Split {
@@ -124,7 +127,7 @@ func (l *loop) accept(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
 }
 
 func (l *loop) newClient(conn *reactor.Conn, remote reactor.Addr) *client {
-	c := &client{loop: l, conn: conn, remote: remote}
+	c := &client{loop: l, conn: conn, remote: remote, number: l.engine.sessions.Add(1)}
 	c.timer.Owner, c.timer.Conn = c, conn
 	l.insert(c)
 	l.Arm(&c.timer, l.engine.cfg.LoginTimeout)

@@ -86,6 +86,8 @@ type Config struct {
 	// Admin is the admin plugin, nil without it.
 	Admin func(hook.Global) (*AdminConfig, error)
 
+	Version string // of the program, for Figures
+
 	Log *slog.Logger
 }
 

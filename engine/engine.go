@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
@@ -25,8 +26,9 @@ type Engine struct {
 	admin     *AdminConfig      // nil without the plugin
 	masked    packet.Capability // what clients are not shown of a backend's capabilities
 	added     packet.Capability // what they are shown besides: the proxy's own
-	sessions  atomic.Uint64     // scripted ones, so far
-	anonymous strangers         // sessions without an identity
+	started   time.Time
+	sessions  atomic.Uint64 // so far: the last one's number
+	anonymous strangers     // sessions without an identity
 	threads   threads
 	explains  bool // the log tells where each command goes
 	running   sync.WaitGroup
@@ -151,6 +153,7 @@ func (e *Engine) Backends() []*Backend { return e.backends.list }
 
 // Start starts the loops and begins to accept.
 func (e *Engine) Start() error {
+	e.started = time.Now()
 	for _, l := range e.loops {
 		e.running.Add(1)
 		go func() {

@@ -112,6 +112,9 @@ func (c *client) relays() bool {
 func (c *client) identified(id *identity, user string, why anonymity) {
 	c.forget()
 	c.id, c.anonymous = id, why
+	if user != "" {
+		c.user = user
+	}
 	e := c.loop.engine
 	if id != nil {
 		e.cfg.Log.Debug("the proxy can log in as this user", "user", user, "client", c.remote.String())

@@ -21,7 +21,10 @@ type loop struct {
 	asking  *scripted   // whose hook is running
 	waiting []*scripted // those with a command that waits for a pooled session
 
-	routes [2][routeReasons]uint64 // commands of sessions that split, by where they went and why
+	accepted uint64                             // client sessions, without the admin port's, as in what follows
+	over     struct{ commands, in, out uint64 } // of those that have ended
+	closes   [reasons]uint64                    // how many have, by why
+	routes   [2][routeReasons]uint64            // commands of sessions that split, by where they went and why
 
 	packed     []byte          // a query of a script as packets, and what goes before it: for one write
 	collected  []byte          // memory for the next response that is collected for a script
@@ -56,6 +59,12 @@ func (l *loop) ended(c *client) {
 	}
 	c.prev, c.next = nil, nil
 	l.n--
+	if !c.ofAdmin() {
+		l.over.commands += c.commands
+		l.over.in += c.in
+		l.over.out += c.out
+		l.closes[c.reason]++
+	}
 	l.report(c)
 	l.checkEmpty()
 }

@@ -28,6 +28,9 @@ const (
 	rolePeer         // a writable member of a group that keeps its members in step itself
 )
 
+// String is the word of the figures.
+func (r role) String() string { return [...]string{"unknown", "replica", "primary", "peer"}[r] }
+
 // roleOf is the role that a probe's findings show. was is the one before.
 func roleOf(f findings, was role) role {
 	switch {

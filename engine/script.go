@@ -64,7 +64,7 @@ type scripted struct {
 }
 
 func newScripted(c *client, scripts hook.Scripts) *scripted {
-	x := &scripted{c: c, id: c.loop.engine.sessions.Add(1)}
+	x := &scripted{c: c, id: c.number}
 	x.queue.Spare = &c.loop.injections
 	x.half.Src = hookAddr(c.remote)
 	x.half.Dst = hookAddr(c.conn.LocalAddr())

@@ -295,6 +295,7 @@ func (s *server) expect(x exchange) {
 	s.dialogue = x.Command == packet.ComChangeUser || x.Command.Streams()
 	if x.Command == packet.ComChangeUser {
 		s.tainted = true
+		s.client.user = "" // until the new one is known
 	}
 	if s.state == serverReady {
 		s.resp.Begin(x.Request)

@@ -42,6 +42,9 @@ type splitting struct {
 	refusal  uint16      // the code of the ERR with which the reader has refused last
 	once     RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
 	why      RouteReason // of the command that is running
+	went     where       // the last command, of which splitting.count was told
+	wentFor  RouteReason // why
+	routed   bool        // there was one
 
 	database  string // of the login
 	collation byte   // of the login
@@ -331,6 +334,7 @@ func (sp *splitting) resume() {
 func (sp *splitting) count(to where, why RouteReason) {
 	l := sp.c.loop
 	l.routes[to][why]++
+	sp.went, sp.wentFor, sp.routed = to, why, true
 	if l.engine.explains {
 		b := sp.home.backend
 		if to == atReader {

@@ -22,6 +22,8 @@ const (
 	pinUnknown                   // a procedure or the like may have done any of these
 	pinUntracked                 // it has written, and the server does not tell what
 	pinTracking                  // the client has session tracking to its own liking
+
+	pinKinds = iota // their number
 )
 
 // reason is that of the first of p.

@@ -102,6 +102,9 @@ const (
 	reasonCount
 )
 
+// RouteReasons is the number of reasons.
+const RouteReasons = int(reasonCount)
+
 // Effects is what a statement may do to its session beyond its result. They
 // hold if the server answers OK; after an ERR there are none, save those of
 // the statements before it if there are several.

@@ -57,6 +57,7 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		ReadTimeout:     s.ReadTimeout,
 		WriteTimeout:    s.WriteTimeout,
 		ShutdownTimeout: s.ShutdownTimeout,
+		Version:         version,
 		Log:             log,
 
 		PoolNoChangeUser: !s.ChangeUser,

@@ -131,6 +131,9 @@ func (l *Loop) Stop() {
 	<-l.done
 }
 
+// Done is closed when Run has returned.
+func (l *Loop) Done() <-chan struct{} { return l.done }
+
 // Discard frees a loop that never ran.
 func (l *Loop) Discard() {
 	unix.Close(l.laterFD)

@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// This file is what the control plane can ask a running engine. Nothing of it is
+// called on a loop: each question is put to the loops by Post, and their answers
+// are added up (figuresask.go). On the forward path there are plain counters only,
+// which belong to a loop or a session.
+
+// Figures is what an engine has done and does.
+type Figures struct {
+	Started time.Time // of the engine's Start
+	Now     time.Time // when this was put together
+	Version string    // of the program, Config.Version
+
+	Backends []BackendFigures // in the order of the configuration
+	Loops    []LoopFigures    // without those that have stopped
+	Routes   []RouteFigures   // those of 0 commands too; empty without splitting
+	Pins     []PinFigures     // those of no session too; empty without splitting
+	Closes   []CloseFigures   // those of no session too
+	Splits   uint64           // how often more than one backend was found to be a primary
+	Memory   MemoryFigures
+}
+
+// BackendFigures is what is known of a backend.
+type BackendFigures struct {
+	Index   int    // in the configuration, from 0
+	Address string //
+	Type    string // "rw" or "ro": the list of the configuration that it is in
+	State   string // of its BackendState: what connects show
+	Health  string // of its Health: what probes find
+	Role    string // "primary", "replica", "peer", or "unknown" where probes do not tell (--roles)
+	Leads   bool   // writes may go there now
+	Weight  int    // of its reads, next to others'
+	Clients int    // sessions that have a session with it, or are connecting to it
+	Idle    int    // server sessions in the loops' pools
+
+	Lag          time.Duration // behind its primary,
+	LagKnown     bool          // if that is known
+	ProbeLatency time.Duration // how long it took of late to answer a probe; 0: none was answered
+}
+
+// LoopFigures is what an event loop has done and does.
+type LoopFigures struct {
+	Number   int // from 0
+	Sessions int // client sessions now, without those of the admin port
+	Admin    int // sessions of the admin port now
+
+	Accepted uint64 // client sessions so far, without those of the admin port
+	Commands uint64 // of those sessions
+	BytesIn  uint64 // from clients, as they were before encryption and compression
+	BytesOut uint64 // to clients, likewise
+}
+
+// RouteFigures counts commands of sessions that split.
+type RouteFigures struct {
+	To       string // "primary" or "replica"
+	Reason   string // of a RouteReason
+	Commands uint64 // so far
+}
+
+// PinFigures counts sessions whose reads stay at the primary until something ends.
+type PinFigures struct {
+	Reason   string // of a RouteReason
+	Sessions int    // now; one that has several reasons counts for each
+}
+
+// CloseFigures counts client sessions that have ended, without those of the admin
+// port.
+type CloseFigures struct {
+	Reason   string // of a CloseReason
+	Fault    string // of its Fault
+	Sessions uint64 // so far
+}
+
+// MemoryFigures is what the process takes. Sizes are in bytes.
+type MemoryFigures struct {
+	Heap       uint64        // of live objects, and dead ones that are not swept yet
+	HeapGoal   uint64        // at which the next collection ends
+	Total      uint64        // all that the runtime has from the system and has not given back
+	Goroutines uint64        //
+	GCs        uint64        // collections so far
+	GCPauses   time.Duration // in sum, about: the runtime keeps a histogram
+}
+
+// SessionFigures is one client session.
+type SessionFigures struct {
+	ID   uint64 // for Kill; of this process, from 1, never given twice
+	Loop int
+
+	User   string // of the login; "" before it
+	Client string // its address; "" of a unix socket's client
+	State  string // greeting, tls, login, ready, busy, infile, closing, closed
+	Admin  bool   // it is a session of the admin port
+	Script bool   // a script has it in hand
+	TLS    bool   // between client and proxy
+	// Compression between client and proxy: "zlib", "zstd" or "".
+	Compression string
+
+	Database      string // that is selected,
+	DatabaseKnown bool   // if that is known: not without a script or splitting
+
+	Home   string // the backend whose session it writes at; "" if it has none now
+	Thread uint32 // its connection id there, 0 if it has none now
+	Reader string // the replica that it has a session with, "" if it has none
+
+	Pins          []string // why its reads stay at the primary, as RouteReason; nil if they do not, and without splitting
+	InTransaction bool     // as the server has said last
+	Statements    int      // prepared ones that are open; -1: not known, for nobody splits
+
+	LastRoute  string // "primary" or "replica", where its last command went; "" without splitting
+	LastReason string // of a RouteReason: why
+
+	Commands uint64
+	BytesIn  uint64 // from the client, before encryption and compression
+	BytesOut uint64
+
+	Age  time.Duration // since it was accepted, 100 ms fine
+	Idle time.Duration // since bytes came last, from either side, 100 ms fine
+}
+
+// PoolFigures is what one loop has of idle server sessions with one backend for
+// one user.
+type PoolFigures struct {
+	Loop    int
+	Backend string // its address
+	User    string
+	Idle    int
+}
+
+// Figures asks for all that is counted. An error is ctx's.
+func (e *Engine) Figures(ctx context.Context) (Figures, error) {
+	loops, err := askLoops(ctx, e, (*loop).figures)
+	if err != nil {
+		return Figures{}, err
+	}
+	f := Figures{Started: e.started, Now: time.Now(), Version: e.cfg.Version, Splits: e.Splits(), Memory: memoryFigures()}
+	for _, b := range e.backends.list {
+		f.Backends = append(f.Backends, e.backends.figures(b))
+	}
+	var all tally
+	for _, l := range loops {
+		f.Loops = append(f.Loops, l.loop)
+		all.add(&l.tally)
+		for i, n := range l.idle {
+			f.Backends[i].Idle += n
+		}
+	}
+	f.Routes, f.Pins, f.Closes = all.routeFigures(e), all.pinFigures(e), all.closeFigures()
+	return f, nil
+}
+
+// Sessions are all client sessions, those of the admin port too, the oldest first.
+// An error is ctx's.
+func (e *Engine) Sessions(ctx context.Context) ([]SessionFigures, error) {
+	return gather(ctx, e, (*loop).sessions, func(a, b SessionFigures) bool { return a.ID < b.ID })
+}
+
+// Pools are the idle server sessions, by loop, backend and user. An error is ctx's.
+func (e *Engine) Pools(ctx context.Context) ([]PoolFigures, error) {
+	return gather(ctx, e, (*loop).poolFigures, nil)
+}
+
+// figures is what is known of b without the loops.
+func (bs *backends) figures(b *Backend) BackendFigures {
+	lag, known := b.Lag()
+	if b.prober == nil {
+		lag, known = 0, false
+	}
+	kind := "rw"
+	if b.ReadOnly {
+		kind = "ro"
+	}
+	return BackendFigures{
+		Index: b.index, Address: b.Addr.String(), Type: kind, State: b.State().String(), Health: b.Health().String(),
+		Role: role(b.probed.role.Load()).String(), Leads: bs.leads(b), Weight: b.weight, Clients: b.Clients(),
+		Lag: lag, LagKnown: known, ProbeLatency: b.Latency(),
+	}
+}
