@@ -51,8 +51,8 @@ func adminLoginWith(more packet.Capability, user, password string, caps packet.C
 			return err
 		}
 		switch {
-		case p.Seq() != 0, string(g.Version) != "5.0.99-agent-admin", g.ThreadID != 1, g.ChallengeSize != 20, g.Capabilities != 1|512|32768|more,
-			g.Collation != 8, g.Status != 2, len(g.Plugin) != 0:
+		case p.Seq() != 0, string(g.Version) != "5.0.99-agent-admin", g.ThreadID != 1, g.ChallengeSize != 20, g.Capabilities != adminCapabilities|more,
+			g.Collation != 8, g.Status != 2, string(g.Plugin) != packet.PluginCachingSHA2:
 			return fmt.Errorf("the greeting is %+v", g)
 		}
 		for _, b := range g.Challenge {

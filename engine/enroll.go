@@ -224,6 +224,10 @@ func (x *scripted) answer(pkt packet.Packet) {
 	c := x.c
 	s := c.server
 	x.awaiting = false
+	if x.kind == loginAdmin {
+		x.verify(pkt.Payload())
+		return
+	}
 	if s == nil {
 		c.end(ReasonNoBackend, nil)
 		return

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"strconv"
 	"time"
 
@@ -52,7 +53,7 @@ type scripted struct {
 	noted    bool // DisconnectClient was called
 	switched bool // the client has been asked by an AuthSwitch, or for its password
 	fast     bool // it has to be told yet that a server knows its password's hash
-	awaiting bool // loginAgain: the client's answer makes the login packet
+	awaiting bool // the client's answer makes the login packet (loginAgain), or is what the admin port goes by
 	closing  bool // connection_close
 	passing  bool // a command is passing that the script does not see
 
@@ -61,6 +62,8 @@ type scripted struct {
 	waiting  []byte        // a command that waits for a pooled session, see wait.go
 	since    time.Duration // when it began to wait, on the loop's clock
 	patience reactor.Timer // when it looks again
+
+	leave context.CancelFunc // tells the admin console that nobody waits for its answer; nil while there is nothing to answer
 }
 
 func newScripted(c *client, scripts hook.Scripts) *scripted {
@@ -313,6 +316,9 @@ func (x *scripted) disconnect() {
 		x.unwait()
 		x.c.loop.Disarm(&x.patience)
 		x.waiting = nil
+	}
+	if x.leave != nil {
+		x.leave()
 	}
 	if x.has(hook.DisconnectClient) && x.kind != loginAdmin {
 		x.script.DisconnectClient()
