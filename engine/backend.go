@@ -28,6 +28,8 @@ type Backend struct {
 
 	state   atomic.Int32
 	since   atomic.Int64 // unix seconds
+	events  *events      // the engine's; nil: nobody is told
+	told    BackendState // that the events know of; under their lock
 	clients atomic.Int64
 
 	auto   bool // probes tell its role
@@ -54,7 +56,7 @@ func (b *Backend) reached() {
 	if b.probed.on.Load() && b.State() == BackendDown {
 		return
 	}
-	b.set(BackendUp)
+	b.set(BackendUp, "")
 }
 
 // suspect is told that a session with the backend has ended without a word.
@@ -64,16 +66,33 @@ func (b *Backend) suspect() {
 	}
 }
 
-// set tells whether the state changed by it.
-func (b *Backend) set(s BackendState) bool {
-	if b.state.Swap(int32(s)) == int32(s) {
+// set tells whether the state changed by it. why is for the events; "" says nothing.
+func (b *Backend) set(s BackendState, why string) bool {
+	was := BackendState(b.state.Swap(int32(s)))
+	if was == s {
 		if s == BackendDown {
 			b.since.Store(time.Now().Unix()) // it has been tried again in vain
 		}
 		return false
 	}
 	b.since.Store(time.Now().Unix())
+	b.changed(s, why)
 	return true
+}
+
+// changed has the events tell of a new state. One that is only tried again is
+// still what it was: nobody wants to read so every few seconds.
+func (b *Backend) changed(s BackendState, why string) {
+	if b.events == nil {
+		return
+	}
+	b.events.mu.Lock()
+	defer b.events.mu.Unlock()
+	if now := b.State(); now != s || now == b.told {
+		return // who has changed it since tells of it
+	}
+	b.events.put(Event{Kind: EventBackendState, Backend: b.Addr.String(), From: b.told.String(), To: s.String(), Reason: why})
+	b.told = s
 }
 
 // backends are all backends in the order of the configuration.

@@ -32,6 +32,7 @@
 //	exchange.go  exchange: a command and the response that is expected
 //	reason.go    CloseReason: why a session ends, and what its client is told
 //	figures.go   what the control plane can ask; figuresask.go asks the loops
+//	events.go    Event: the last things that have happened, for the control plane
 //
 // What backends are fit for, and which replica is read from:
 //

@@ -31,6 +31,7 @@ type Engine struct {
 	anonymous strangers     // sessions without an identity
 	threads   threads
 	explains  bool // the log tells where each command goes
+	events    events
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown
 
@@ -57,7 +58,7 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, fmt.Errorf("backend %s is given twice", b.Addr)
 		}
 		seen[b.Addr.String()] = true
-		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly, index: len(e.backends.list), weight: max(1, b.Weight)})
+		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly, index: len(e.backends.list), weight: max(1, b.Weight), events: &e.events})
 	}
 	if cfg.Health != nil {
 		e.backends.auto = cfg.Health.Roles
@@ -224,7 +225,7 @@ func (e *Engine) woken(b *Backend) {
 
 // fail is told that connecting to b did not work.
 func (b *Backend) fail(e *Engine, err error) {
-	if b.set(BackendDown) {
+	if b.set(BackendDown, err.Error()) {
 		e.cfg.Log.Log(context.Background(), LevelMessage, "connecting to backend failed, it is down; retrying with a different backend", "backend", b.Addr.String(), "error", err)
 	}
 	if b.prober != nil {

@@ -105,7 +105,7 @@ func TestConversationCutAtEveryByte(t *testing.T) {
 				budget := [2]int{1 << 20, 1 << 20}
 				budget[side] = cut
 				mayServer <- budget[1]
-				w.proxy.Backends()[0].set(BackendUnknown) // it is down after half a greeting
+				w.proxy.Backends()[0].set(BackendUnknown, "") // it is down after half a greeting
 				c, err := Dial(w.front(), "client")
 				if err != nil {
 					t.Fatal(err)
@@ -216,7 +216,7 @@ func TestGarbage(t *testing.T) {
 		clients.Add(1)
 		go func() {
 			defer func() { <-limit; clients.Done() }()
-			w.proxy.Backends()[0].set(BackendUnknown) // it is down whenever it has not greeted
+			w.proxy.Backends()[0].set(BackendUnknown, "") // it is down whenever it has not greeted
 			c, err := Dial(w.front(), "client")
 			if err != nil {
 				w.Error(err)

@@ -353,6 +353,7 @@ func (s scriptBackend) SetMaxIdle(n int)   { s.b.maxIdle.Store(int32(n)) }
 func (s scriptBackend) SetState(state int) {
 	if state >= int(BackendUnknown) && state <= int(BackendDown) {
 		s.b.state.Store(int32(state))
+		s.b.changed(BackendState(state), "a script")
 	}
 }
 

@@ -174,14 +174,14 @@ func (p *prober) succeeded(f findings, now time.Time) {
 		since = p.since
 	}
 	b.probed.on.Store(true)
-	if b.set(BackendUp) && down {
+	if b.set(BackendUp, "") && down {
 		p.says(LevelMessage, "backend is up", slog.Int("seconds", int(now.Sub(since).Seconds())))
 	}
 	if f.unasked == nil {
 		p.hears("")
 	}
 	if p.cfg.Roles {
-		b.probed.role.Store(int32(roleOf(f, role(b.probed.role.Load()))))
+		b.plays(roleOf(f, role(b.probed.role.Load())))
 	}
 	if b.probed.readOnly.Swap(f.readOnly) != f.readOnly && !b.ReadOnly && !p.cfg.Roles {
 		if f.readOnly {
@@ -266,7 +266,7 @@ func (p *prober) failed(err error, now time.Time) {
 		return
 	}
 	p.b.probed.on.Store(true)
-	p.b.set(BackendDown)
+	p.b.set(BackendDown, err.Error())
 	p.forgetLag()
 	p.is(HealthDown, err.Error(), now)
 }
@@ -275,9 +275,9 @@ func (p *prober) failed(err error, now time.Time) {
 func (p *prober) barred(err error, now time.Time) {
 	p.streak = 0
 	p.b.probed.on.Store(false)
-	p.b.probed.role.Store(int32(roleUnknown))
+	p.b.plays(roleUnknown)
 	if p.b.State() == BackendDown {
-		p.b.set(BackendUnknown) // connects have to show it
+		p.b.set(BackendUnknown, "the health probe is not let in: "+err.Error()) // connects have to show it
 	}
 	p.forgetLag()
 	p.hears("the health probe is not let in; what connects show is all that is known: " + err.Error())
@@ -299,6 +299,7 @@ func (p *prober) is(h Health, detail string, now time.Time) {
 	if was == h {
 		return
 	}
+	b.events.add(Event{Kind: EventHealth, Backend: b.Addr.String(), From: was.String(), To: h.String(), Reason: detail})
 	seconds := int(now.Sub(p.since).Seconds())
 	p.since = now
 	attrs := []slog.Attr{slog.String("reason", h.String()), slog.String("was", was.String()), slog.Int("seconds", seconds)}

@@ -50,6 +50,13 @@ func roleOf(f findings, was role) role {
 	return rolePrimary
 }
 
+// plays notes the role that a probe has seen.
+func (b *Backend) plays(r role) {
+	if was := role(b.probed.role.Swap(int32(r))); was != r {
+		b.events.add(Event{Kind: EventRole, Backend: b.Addr.String(), From: was.String(), To: r.String()})
+	}
+}
+
 // replica tells whether b is one of those that are only read from.
 func (b *Backend) replica() bool {
 	if b.auto {
@@ -109,6 +116,7 @@ func (e *Engine) elect(ctx context.Context) {
 				where = "writes go to " + next.Addr.String() + " only"
 			}
 			e.cfg.Log.LogAttrs(ctx, slog.LevelError, "more than one server is writable and follows nobody; "+where, slog.String("servers", told))
+			e.events.add(Event{Kind: EventSplitBrain, Backend: told, Reason: "more than one server is writable and follows nobody; " + where})
 		}
 	}
 	if next == lead {
@@ -121,6 +129,7 @@ func (e *Engine) elect(ctx context.Context) {
 	}
 	if next == nil {
 		e.cfg.Log.LogAttrs(ctx, LevelMessage, "no server takes writes", slog.String("was", was), slog.String("writable", el.takes))
+		e.events.add(Event{Kind: EventPrimary, Backend: was, From: was, To: "none", Reason: "no server takes writes"})
 		return
 	}
 	if el.last != nil && el.last != next && !e.cutOff(ctx, next) {
@@ -129,6 +138,11 @@ func (e *Engine) elect(ctx context.Context) {
 	el.last = next
 	bs.lead.Store(next)
 	e.cfg.Log.LogAttrs(ctx, LevelMessage, "writes go to another server", slog.String("backend", next.Addr.String()), slog.String("was", was))
+	from := was
+	if lead == nil {
+		from = "none"
+	}
+	e.events.add(Event{Kind: EventPrimary, Backend: next.Addr.String(), From: from, To: next.Addr.String(), Reason: "writes go to another server"})
 }
 
 // candidates are the backends that could lead, and their addresses. peers tells

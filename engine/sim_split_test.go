@@ -580,7 +580,7 @@ func TestSimulationOfSplitting(t *testing.T) {
 					defer clients.Done()
 					for n := uint64(0); time.Now().Before(until) && !failed.Load(); n++ {
 						for _, b := range w.proxy.Backends() {
-							b.set(BackendUnknown) // a reset greeting puts it down
+							b.set(BackendUnknown, "") // a reset greeting puts it down
 						}
 						c, err := Dial(front, "client")
 						if tc.all > 0 && errors.Is(err, syscall.ECONNRESET) {

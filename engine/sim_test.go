@@ -393,7 +393,7 @@ func TestSimulation(t *testing.T) {
 				go func() {
 					defer clients.Done()
 					for n := uint64(0); time.Now().Before(until) && !failed.Load(); n++ {
-						w.proxy.Backends()[0].set(BackendUnknown) // a reset greeting puts it down
+						w.proxy.Backends()[0].set(BackendUnknown, "") // a reset greeting puts it down
 						c, err := Dial(front, "client")
 						if tc.reset > 0 && errors.Is(err, syscall.ECONNRESET) {
 							continue // the wire was as quick as the connect
