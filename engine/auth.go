@@ -227,7 +227,7 @@ var ciphers = make(chan struct{}, max(1, runtime.NumCPU()/2))
 
 // withKey runs do with the proxy's key aside.
 func (c *client) withKey(do func(*rsa.PrivateKey) func()) {
-	key := c.loop.engine.cfg.PasswordKey
+	key := c.loop.engine.cfg().PasswordKey
 	if key == nil {
 		c.end(ReasonAuthUnsafe, nil)
 		return

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
 )
 
@@ -24,7 +25,8 @@ type Backend struct {
 	Addr     reactor.Addr
 	ReadOnly bool
 
-	index int // in the configuration, from 0
+	host  string // as it was given
+	index int    // in the configuration, from 0
 
 	state   atomic.Int32
 	since   atomic.Int64 // unix seconds
@@ -32,10 +34,13 @@ type Backend struct {
 	told    BackendState // that the events know of; under their lock
 	clients atomic.Int64
 
-	auto   bool // probes tell its role
-	weight int  // of a read-only one next to others, at least 1
+	auto   bool         // probes tell its role
+	weight atomic.Int32 // of a read-only one next to others, at least 1
 	probed probed
-	prober *prober // nil without health probes
+	prober atomic.Pointer[prober] // nil without health probes
+
+	// pools has what each loop has with it, by the loop's number.
+	pools []*pool
 
 	// What scripts keep here: the numbers are theirs, but for the limit of idle
 	// sessions, which is kept where there is one.
@@ -61,8 +66,8 @@ func (b *Backend) reached() {
 
 // suspect is told that a session with the backend has ended without a word.
 func (b *Backend) suspect() {
-	if b.prober != nil {
-		b.prober.kick(false)
+	if p := b.prober.Load(); p != nil {
+		p.kick(false)
 	}
 }
 
@@ -97,11 +102,50 @@ func (b *Backend) changed(s BackendState, why string) {
 
 // backends are all backends in the order of the configuration.
 type backends struct {
-	list    []*Backend
+	roster  atomic.Pointer[roster]
 	checked atomic.Int64 // unix seconds of the last wake-up
 
 	auto bool                    // probes tell who is the primary
 	lead atomic.Pointer[Backend] // who it is then, nil while nobody is
+}
+
+// roster is a list of backends that does not change; another takes its place.
+type roster struct {
+	list  []*Backend
+	shown []hook.Backend // the same, as scripts see them
+}
+
+// all are the backends of now, each at its index. The slice does not change. Any
+// goroutine may call it.
+func (bs *backends) all() []*Backend {
+	if r := bs.roster.Load(); r != nil {
+		return r.list
+	}
+	return nil
+}
+
+// is has list be the backends from now on.
+func (bs *backends) is(e *Engine, list []*Backend) {
+	r := &roster{list: list}
+	for _, b := range list {
+		r.shown = append(r.shown, scriptBackend{b, e})
+	}
+	bs.roster.Store(r)
+}
+
+// newBackend is a backend at index i, of an engine with so many loops.
+func newBackend(e *Engine, cfg BackendConfig, i, loops int) *Backend {
+	b := &Backend{Addr: cfg.Addr, ReadOnly: cfg.ReadOnly, host: cfg.Host, index: i, auto: e.backends.auto, events: &e.events}
+	b.weight.Store(int32(max(1, cfg.Weight)))
+	for range loops {
+		b.pools = append(b.pools, new(pool))
+	}
+	return b
+}
+
+// config is b as it is configured.
+func (b *Backend) config() BackendConfig {
+	return BackendConfig{Addr: b.Addr, Host: b.host, ReadOnly: b.ReadOnly, Weight: int(b.weight.Load())}
 }
 
 // wakeAfter is for how many seconds more than which a backend is left alone
@@ -116,7 +160,7 @@ func (bs *backends) wake(now time.Time, woken func(*Backend)) {
 	if sec == last || !bs.checked.CompareAndSwap(last, sec) {
 		return
 	}
-	for _, b := range bs.list {
+	for _, b := range bs.all() {
 		if b.State() == BackendDown && !b.probed.on.Load() && sec-b.since.Load() > wakeAfter &&
 			b.state.CompareAndSwap(int32(BackendDown), int32(BackendUnknown)) {
 			woken(b)
@@ -139,7 +183,7 @@ func (bs *backends) take() *Backend {
 	for {
 		var best *Backend
 		var fewest int64
-		for _, b := range bs.list {
+		for _, b := range bs.all() {
 			if b.ReadOnly || b.State() == BackendDown {
 				continue
 			}

@@ -36,15 +36,17 @@ func TestWhichBackendIsTaken(t *testing.T) {
 		{"all are down", []b{{state: BackendDown}, {state: BackendDown}, {readOnly: true}}, -1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var bs backends
+			var list []*Backend
 			for _, b := range tc.backends {
 				be := &Backend{ReadOnly: b.readOnly}
 				be.clients.Store(b.clients)
 				be.state.Store(int32(b.state))
-				bs.list = append(bs.list, be)
+				list = append(list, be)
 			}
+			var bs backends
+			bs.is(nil, list)
 			got := bs.take()
-			if i := slices.Index(bs.list, got); i != tc.want {
+			if i := slices.Index(list, got); i != tc.want {
 				t.Fatalf("took %d, want %d", i, tc.want)
 			}
 			if got == nil {
@@ -81,7 +83,8 @@ func TestBackendsWakeUp(t *testing.T) {
 			b := &Backend{}
 			b.state.Store(int32(tc.state))
 			b.since.Store(at(0).Unix())
-			bs := backends{list: []*Backend{{}, b}}
+			var bs backends
+			bs.is(nil, []*Backend{{}, b})
 			var woken []int64
 			for _, s := range tc.seconds {
 				bs.wake(at(s), func(w *Backend) {
@@ -98,7 +101,8 @@ func TestBackendsWakeUp(t *testing.T) {
 	}
 	t.Run("once a second", func(t *testing.T) {
 		b := &Backend{}
-		bs := backends{list: []*Backend{b}}
+		var bs backends
+		bs.is(nil, []*Backend{b})
 		n := 0
 		for range 3 {
 			b.state.Store(int32(BackendDown))

@@ -18,7 +18,7 @@ import (
 func (l *loop) takeReplica() *Backend {
 	var fit [maxChoice]*Backend
 	n := 0
-	for _, b := range l.engine.backends.list {
+	for _, b := range l.engine.backends.all() {
 		if b.reads() && n < len(fit) {
 			fit[n] = b
 			n++
@@ -59,11 +59,11 @@ func choose(bs []*Backend, dice *rand.Rand, burden func(*Backend) float64) *Back
 func draw(bs []*Backend, dice *rand.Rand) int {
 	sum := 0
 	for _, b := range bs {
-		sum += b.weight
+		sum += int(b.weight.Load())
 	}
 	at := dice.IntN(sum)
 	for i, b := range bs {
-		if at -= b.weight; at < 0 {
+		if at -= int(b.weight.Load()); at < 0 {
 			return i
 		}
 	}
@@ -73,7 +73,7 @@ func draw(bs []*Backend, dice *rand.Rand) int {
 // burden is what one more client would be to b: how many it has, by its weight,
 // and how long each waits. now is on the loop's clock.
 func (l *loop) burden(b *Backend, now time.Duration) float64 {
-	return float64(b.clients.Load()+1) / float64(b.weight) * float64(l.delay(b, now))
+	return float64(b.clients.Load()+1) / float64(b.weight.Load()) * float64(l.delay(b, now))
 }
 
 // delay is how long an answer of b's takes, as far as is known.
@@ -92,7 +92,7 @@ func (sp *splitting) outpaced() bool {
 	}
 	sp.reviewed = now
 	own := l.delay(sp.reader.backend, now)
-	for _, b := range l.engine.backends.list {
+	for _, b := range l.engine.backends.all() {
 		if b != sp.reader.backend && b.reads() && l.delay(b, now)*muchSlower < own {
 			return l.dice.IntN(4) == 0
 		}
@@ -163,7 +163,7 @@ func fading(d time.Duration) float64 { return math.Exp(-float64(d) / float64(spe
 
 // lack says why takeReplica has found none.
 func (bs *backends) lack() RouteReason {
-	for _, b := range bs.list {
+	for _, b := range bs.all() {
 		if b.replica() && b.State() != BackendDown && b.Health().behind() {
 			return RouteLagging
 		}

@@ -31,10 +31,10 @@ func TestChoiceAmongReplicas(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := &Engine{}
-			l := &loop{engine: e, pools: make([]pool, len(tc.backends)), dice: rand.New(rand.NewPCG(1, 2))}
+			l := &loop{engine: e, dice: rand.New(rand.NewPCG(1, 2))}
 			var bs []*Backend
 			for i, c := range tc.backends {
-				b := &Backend{ReadOnly: true, weight: c.weight, index: i}
+				b := newBackend(e, BackendConfig{ReadOnly: true, Weight: c.weight}, i, 1)
 				b.clients.Store(c.clients)
 				b.probed.latency.Store(int64(c.latency))
 				bs = append(bs, b)

@@ -18,6 +18,7 @@ func (c *client) translated(payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.terms = c.loop.engine.cfg() // this login, too, goes by what holds when it begins
 	c.auth = &auth{clientIs: c.safety(), serverIs: s.safety(), client: c.req.Seq()}
 	c.auth.begin(u.Plugin, nil)
 	if c.owns() {

@@ -77,6 +77,7 @@ type client struct {
 	user       string     // of the login, or a later COM_CHANGE_USER that was read; "": not known
 	remote     reactor.Addr
 	state      clientState
+	terms      *running      // by which it logs in
 	req        packet.Cursor // where the client's stream stands
 
 	anonymous anonymity // why it has no id, once it is logged in
@@ -115,7 +116,7 @@ func (l *loop) accept(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
 	l.accepted++
 	if l.engine.scripts != nil {
 		c.sx = newScripted(c, l.engine.scripts)
-	} else if l.engine.cfg.Split {
+	} else if c.terms.Split {
 		c.sp = newSplitting(c)
 	}
 	if l.draining {
@@ -127,10 +128,10 @@ func (l *loop) accept(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
 }
 
 func (l *loop) newClient(conn *reactor.Conn, remote reactor.Addr) *client {
-	c := &client{loop: l, conn: conn, remote: remote, number: l.engine.sessions.Add(1)}
+	c := &client{loop: l, conn: conn, remote: remote, number: l.engine.sessions.Add(1), terms: l.engine.cfg()}
 	c.timer.Owner, c.timer.Conn = c, conn
 	l.insert(c)
-	l.Arm(&c.timer, l.engine.cfg.LoginTimeout)
+	l.Arm(&c.timer, c.terms.LoginTimeout)
 	c.since, c.active = l.Now(), l.Now()
 	return c
 }
@@ -160,11 +161,11 @@ func (c *client) connect() {
 // dial starts a session with b, which was taken for it; nil if none was left.
 func (c *client) dial(b *Backend) {
 	e := c.loop.engine
-	if b == nil || int(c.tries) > 2*len(e.backends.list) {
+	if b == nil || int(c.tries) > 2*len(e.backends.all()) {
 		if b != nil {
 			b.release()
 		}
-		e.cfg.Log.Error("all backends are down", "client", c.remote.String())
+		e.cfg().Log.Error("all backends are down", "client", c.remote.String())
 		if c.unsafe {
 			c.end(ReasonServerNoTLS, nil)
 		} else {
@@ -391,7 +392,7 @@ func (c *client) Closed(_ *reactor.Conn, err error) {
 
 // Expired looks whether something has been awaited for too long.
 func (c *client) Expired(*reactor.Timer) {
-	cfg := &c.loop.engine.cfg
+	cfg := c.loop.engine.cfg()
 	now := c.loop.Now()
 	next := cfg.WriteTimeout / 4
 	switch c.state {

@@ -27,10 +27,10 @@ func (c *client) compress() {
 	if c.packs == 0 {
 		return
 	}
-	level := c.loop.engine.cfg.ZlibLevel
+	level := c.terms.ZlibLevel
 	if c.packs == packet.CapZstd {
 		// What a client asks for is worked off on the loop that others need too.
-		level = min(c.level, max(usualZstd, c.loop.engine.cfg.ZstdLevel))
+		level = min(c.level, max(usualZstd, c.terms.ZstdLevel))
 	}
 	c.zip = packet.NewCompressed(c.packs, level)
 	c.conn.SetCodec(c.zip)
@@ -51,7 +51,7 @@ func (c *client) renumber(b []byte) {
 
 // compression is what s is asked for.
 func (s *server) compression() packet.Capability {
-	return compression(s.offers & s.loop.engine.cfg.BackendCompression)
+	return compression(s.offers & s.terms.BackendCompression)
 }
 
 // compress begins with it on the server's side, if it was agreed upon.
@@ -60,10 +60,9 @@ func (s *server) compress() {
 	if packs == 0 || s.zip != nil { // a session from the pool has it already
 		return
 	}
-	cfg := &s.loop.engine.cfg
-	level := cfg.ZlibLevel
+	level := s.terms.ZlibLevel
 	if packs == packet.CapZstd {
-		level = cfg.ZstdLevel
+		level = s.terms.ZstdLevel
 	}
 	s.zip = packet.NewCompressed(packs, level)
 	s.conn.SetCodec(s.zip)

@@ -93,7 +93,10 @@ type Config struct {
 
 // BackendConfig is one configured server.
 type BackendConfig struct {
-	Addr     reactor.Addr
+	Addr reactor.Addr
+	// Host is how its host was given, for a certificate to be compared with; empty
+	// for a socket.
+	Host     string
 	ReadOnly bool // from --proxy-read-only-backend-addresses
 	// Weight is the share of reads that a read-only backend gets next to others.
 	// Below 1 it is 1.

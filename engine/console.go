@@ -115,7 +115,7 @@ func (scriptless) DisconnectClient()                                {}
 func (x *scripted) greetAdmin() {
 	g := packet.Greeting{
 		Version: []byte(adminVersion), ThreadID: 1, Challenge: [packet.ChallengeLen]byte(adminChallenge()), ChallengeSize: packet.ChallengeLen,
-		Capabilities: adminCapabilities | x.c.loop.engine.added&packet.CapSSL, Collation: 8, Status: packet.StatusAutocommit,
+		Capabilities: adminCapabilities | x.c.terms.added&packet.CapSSL, Collation: 8, Status: packet.StatusAutocommit,
 		Plugin: []byte(packet.PluginCachingSHA2),
 	}
 	remember(&x.half, &g)
@@ -268,7 +268,7 @@ func (x *scripted) consult(payload []byte) {
 func (e *Engine) answer(ctx context.Context, c AdminCommand) (a AdminAnswer) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			e.cfg.Log.Error("the admin console failed", "statement", statementText(c.Payload), "error", fault, "stack", string(debug.Stack()))
+			e.cfg().Log.Error("the admin console failed", "statement", statementText(c.Payload), "error", fault, "stack", string(debug.Stack()))
 			a = AdminAnswer{Payloads: [][]byte{packet.AppendERR(nil, 1105, "HY000", "(proxy) internal error, see the proxy's log")}}
 		}
 	}()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -12,25 +11,20 @@ import (
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
-	"mysqlproxy/packet"
 )
 
 // Engine is a running proxy: its loops, listeners and backends.
 type Engine struct {
-	cfg       Config
+	now       atomic.Pointer[running] // what it runs with now, see live.go
 	loops     []*loop
 	listeners []*reactor.Listener
 	backends  backends
-	shown     []hook.Backend    // the same, as scripts see them
-	scripts   hook.Scripts      // nil without a script
-	admin     *AdminConfig      // nil without the plugin
-	masked    packet.Capability // what clients are not shown of a backend's capabilities
-	added     packet.Capability // what they are shown besides: the proxy's own
+	scripts   hook.Scripts // nil without a script
+	admin     *AdminConfig // nil without the plugin
 	started   time.Time
 	sessions  atomic.Uint64 // so far: the last one's number
 	anonymous strangers     // sessions without an identity
 	threads   threads
-	explains  bool // the log tells where each command goes
 	events    events
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown
@@ -46,7 +40,8 @@ func New(cfg Config) (_ *Engine, err error) {
 	if cfg.Loops < 1 {
 		return nil, fmt.Errorf("the number of event threads must be at least 1, not %d", cfg.Loops)
 	}
-	e := &Engine{cfg: cfg}
+	e := &Engine{}
+	e.now.Store(newRunning(cfg))
 	defer func() {
 		if err != nil {
 			e.abandon()
@@ -58,18 +53,16 @@ func New(cfg Config) (_ *Engine, err error) {
 			return nil, fmt.Errorf("backend %s is given twice", b.Addr)
 		}
 		seen[b.Addr.String()] = true
-		e.backends.list = append(e.backends.list, &Backend{Addr: b.Addr, ReadOnly: b.ReadOnly, index: len(e.backends.list), weight: max(1, b.Weight), events: &e.events})
 	}
-	if cfg.Health != nil {
-		e.backends.auto = cfg.Health.Roles
-		for _, b := range e.backends.list {
-			b.auto = cfg.Health.Roles
-			b.prober = newProber(e, b)
+	e.backends.auto = cfg.Health != nil && cfg.Health.Roles
+	var list []*Backend
+	for i, b := range cfg.Backends {
+		list = append(list, newBackend(e, b, i, cfg.Loops))
+		if cfg.Health != nil {
+			list[i].prober.Store(newProber(e, list[i]))
 		}
 	}
-	for _, b := range e.backends.list {
-		e.shown = append(e.shown, scriptBackend{b, e})
-	}
+	e.backends.is(e, list)
 	var loops []*reactor.Loop
 	for range cfg.Loops {
 		l, err := reactor.NewLoop(cfg.Log)
@@ -78,7 +71,7 @@ func New(cfg Config) (_ *Engine, err error) {
 		}
 		loops = append(loops, l)
 		e.loops = append(e.loops, &loop{
-			Loop: l, engine: e, number: len(e.loops), pools: make([]pool, len(e.backends.list)), dice: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), empty: make(chan struct{}),
+			Loop: l, engine: e, number: len(e.loops), dice: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), empty: make(chan struct{}),
 		})
 	}
 	byLoop := map[*reactor.Loop]*loop{}
@@ -86,22 +79,10 @@ func New(cfg Config) (_ *Engine, err error) {
 		byLoop[l] = e.loops[i]
 	}
 	accept := func(c *reactor.Conn, remote reactor.Addr) reactor.Handler { return byLoop[c.Loop()].accept(c, remote) }
-	e.masked = maskedCapabilities
 	if cfg.Scripts != nil {
 		if e.scripts, err = cfg.Scripts(global{e}); err != nil {
 			return nil, err
 		}
-		e.masked |= classicOnly
-	}
-	if cfg.Split {
-		// What a client remembers of a statement's columns must hold for the one
-		// server and the other.
-		e.masked |= packet.CapMariaDBCacheMetadata
-		e.explains = cfg.Log.Enabled(context.Background(), slog.LevelDebug)
-	}
-	e.added = cfg.ClientCompression & (packet.CapCompress | packet.CapZstd)
-	if cfg.ClientTLS != TLSOff {
-		e.added |= packet.CapSSL
 	}
 	for _, a := range cfg.Listen {
 		ln, err := reactor.Listen(a, loops, accept)
@@ -150,7 +131,7 @@ func (e *Engine) Addrs() []reactor.Addr {
 }
 
 // Backends are the configured servers, in the order of Config.Backends.
-func (e *Engine) Backends() []*Backend { return e.backends.list }
+func (e *Engine) Backends() []*Backend { return e.backends.all() }
 
 // Start starts the loops and begins to accept.
 func (e *Engine) Start() error {
@@ -160,16 +141,16 @@ func (e *Engine) Start() error {
 		go func() {
 			defer e.running.Done()
 			if err := l.Run(); err != nil {
-				e.cfg.Log.Error("an event loop failed", "error", err)
+				e.cfg().Log.Error("an event loop failed", "error", err)
 			}
 		}()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.probeless = cancel
-	for _, b := range e.backends.list {
-		if b.prober != nil {
+	for _, b := range e.backends.all() {
+		if p := b.prober.Load(); p != nil {
 			e.election.first.Add(1)
-			e.probing.Go(func() { b.prober.run(ctx) })
+			e.probing.Go(func() { p.run(ctx) })
 		}
 	}
 	if e.backends.auto {
@@ -220,15 +201,15 @@ func (e *Engine) illegal(half, from, to string) {
 }
 
 func (e *Engine) woken(b *Backend) {
-	e.cfg.Log.Debug("backend was down for more than 4 sec, waking it up", "backend", b.Addr.String())
+	e.cfg().Log.Debug("backend was down for more than 4 sec, waking it up", "backend", b.Addr.String())
 }
 
 // fail is told that connecting to b did not work.
 func (b *Backend) fail(e *Engine, err error) {
 	if b.set(BackendDown, err.Error()) {
-		e.cfg.Log.Log(context.Background(), LevelMessage, "connecting to backend failed, it is down; retrying with a different backend", "backend", b.Addr.String(), "error", err)
+		e.cfg().Log.Log(context.Background(), LevelMessage, "connecting to backend failed, it is down; retrying with a different backend", "backend", b.Addr.String(), "error", err)
 	}
-	if b.prober != nil {
-		b.prober.kick(true)
+	if p := b.prober.Load(); p != nil {
+		p.kick(true)
 	}
 }

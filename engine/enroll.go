@@ -21,7 +21,7 @@ func (x *scripted) enroll(pkt packet.Packet, in packet.Login) {
 	c := x.c
 	x.who = login{
 		user: string(in.User), response: bytes.Clone(in.AuthResponse), database: string(in.Database), collation: in.Collation,
-		caps: packet.Effective(c.shown, in.Capabilities) &^ c.loop.engine.masked, direct: true,
+		caps: packet.Effective(c.shown, in.Capabilities) &^ c.terms.masked, direct: true,
 	}
 	x.half.LoggedIn, x.half.Username, x.half.AuthResponse, x.half.DefaultDB = true, x.who.user, x.who.response, x.who.database
 	if x.who.caps&packet.CapPluginAuth != 0 {
@@ -114,7 +114,7 @@ func (x *scripted) replaceLogin(s *server, payload []byte) {
 		s.conn.Write(packet.AppendPacket(nil, c.auth.server, payload))
 		return
 	}
-	x.who.caps = packet.Effective(s.shown, in.Capabilities) &^ c.loop.engine.masked
+	x.who.caps = packet.Effective(s.shown, in.Capabilities) &^ c.terms.masked
 	s.caps = x.who.caps
 	s.sendLogin(c.auth.server, payload)
 }
@@ -143,7 +143,7 @@ func (x *scripted) changeUser(s *server, pkt packet.Packet, in packet.Login) {
 	switch {
 	case !s.fits(x.who.caps), x.who.caps&^s.caps&packet.CapPluginAuth != 0, s.bares(c):
 		x.loginAgain(s, pkt)
-	case c.loop.engine.cfg.PoolNoChangeUser && s.who.direct:
+	case c.loop.engine.cfg().PoolNoChangeUser && s.who.direct:
 		if s.who.user != x.who.user || subtle.ConstantTimeCompare(s.who.response, x.who.response) != 1 {
 			c.end(ReasonPoolLogin, nil)
 			return
@@ -206,7 +206,7 @@ func (x *scripted) ask(s *server, g *packet.Greeting) {
 // unless the script returned IGNORE_RESULT. Clients follow one AuthSwitch and
 // not a second, and none when they have given their password.
 func (x *scripted) wants(s *server, v hook.Verdict) *Backend {
-	list := x.c.loop.engine.backends.list
+	list := x.c.loop.engine.backends.all()
 	switch at := x.c.server; {
 	case at == s, at != nil && v.Action == hook.IgnoreResult, v.Action == hook.SendResult:
 		return nil
@@ -237,7 +237,7 @@ func (x *scripted) answer(pkt packet.Packet) {
 		c.end(ReasonClientProtocol, err)
 		return
 	}
-	if caps := packet.Effective(s.shown, in.Capabilities) &^ c.loop.engine.masked; !sameCommands(caps, x.who.caps) {
+	if caps := packet.Effective(s.shown, in.Capabilities) &^ c.terms.masked; !sameCommands(caps, x.who.caps) {
 		c.end(ReasonPoolLogin, nil) // another version of the server by now: not what the client was shown
 		return
 	}

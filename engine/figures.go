@@ -137,16 +137,17 @@ func (e *Engine) Figures(ctx context.Context) (Figures, error) {
 	if err != nil {
 		return Figures{}, err
 	}
-	f := Figures{Started: e.started, Now: time.Now(), Version: e.cfg.Version, Splits: e.Splits(), Memory: memoryFigures()}
-	for _, b := range e.backends.list {
+	f := Figures{Started: e.started, Now: time.Now(), Version: e.cfg().Version, Splits: e.Splits(), Memory: memoryFigures()}
+	backends := e.backends.all()
+	for _, b := range backends {
 		f.Backends = append(f.Backends, e.backends.figures(b))
 	}
 	var all tally
 	for _, l := range loops {
 		f.Loops = append(f.Loops, l.loop)
 		all.add(&l.tally)
-		for i, n := range l.idle {
-			f.Backends[i].Idle += n
+		for i, b := range backends {
+			f.Backends[i].Idle += l.idle[b]
 		}
 	}
 	f.Routes, f.Pins, f.Closes = all.routeFigures(e), all.pinFigures(e), all.closeFigures()
@@ -167,7 +168,7 @@ func (e *Engine) Pools(ctx context.Context) ([]PoolFigures, error) {
 // figures is what is known of b without the loops.
 func (bs *backends) figures(b *Backend) BackendFigures {
 	lag, known := b.Lag()
-	if b.prober == nil {
+	if b.prober.Load() == nil {
 		lag, known = 0, false
 	}
 	kind := "rw"
@@ -176,7 +177,7 @@ func (bs *backends) figures(b *Backend) BackendFigures {
 	}
 	return BackendFigures{
 		Index: b.index, Address: b.Addr.String(), Type: kind, State: b.State().String(), Health: b.Health().String(),
-		Role: role(b.probed.role.Load()).String(), Leads: bs.leads(b), Weight: b.weight, Clients: b.Clients(),
+		Role: role(b.probed.role.Load()).String(), Leads: bs.leads(b), Weight: int(b.weight.Load()), Clients: b.Clients(),
 		Lag: lag, LagKnown: known, ProbeLatency: b.Latency(),
 	}
 }

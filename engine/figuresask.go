@@ -93,7 +93,7 @@ func (t *tally) add(o *tally) {
 type loopFigures struct {
 	tally
 	loop LoopFigures
-	idle []int // by backend
+	idle map[*Backend]int // by backend
 }
 
 // figures adds up what l's sessions have done, those that are over included.
@@ -117,9 +117,9 @@ func (l *loop) figures() *loopFigures {
 			}
 		}
 	})
-	f.idle = make([]int, len(l.pools))
-	for i := range l.pools {
-		l.pools[i].users(func(_ string, idle []*server) { f.idle[i] += len(idle) })
+	f.idle = map[*Backend]int{} // their list may be another one by the time that this is read
+	for _, b := range l.engine.backends.all() {
+		l.pool(b).users(func(_ string, idle []*server) { f.idle[b] += len(idle) })
 	}
 	return f
 }
@@ -194,10 +194,10 @@ func (sp *splitting) figures(f *SessionFigures) *server {
 // poolFigures tells of l's idle server sessions.
 func (l *loop) poolFigures() []PoolFigures {
 	var list []PoolFigures
-	for i := range l.pools {
+	for _, b := range l.engine.backends.all() {
 		from := len(list)
-		l.pools[i].users(func(user string, idle []*server) {
-			list = append(list, PoolFigures{Loop: l.number, Backend: l.engine.backends.list[i].Addr.String(), User: user, Idle: len(idle)})
+		l.pool(b).users(func(user string, idle []*server) {
+			list = append(list, PoolFigures{Loop: l.number, Backend: b.Addr.String(), User: user, Idle: len(idle)})
 		})
 		slices.SortFunc(list[from:], func(a, b PoolFigures) int { return cmp.Compare(a.User, b.User) })
 	}
@@ -210,7 +210,7 @@ func (w where) String() string { return [...]string{"primary", "replica"}[w] }
 // routeFigures are those of all reasons for which a command can go home, and of
 // those for which it can go to a replica.
 func (t *tally) routeFigures(e *Engine) []RouteFigures {
-	if !e.cfg.Split || e.scripts != nil {
+	if !e.cfg().Split || e.scripts != nil {
 		return nil
 	}
 	var list []RouteFigures
@@ -234,7 +234,7 @@ func (t *tally) routeFigures(e *Engine) []RouteFigures {
 }
 
 func (t *tally) pinFigures(e *Engine) []PinFigures {
-	if !e.cfg.Split || e.scripts != nil {
+	if !e.cfg().Split || e.scripts != nil {
 		return nil
 	}
 	list := make([]PinFigures, pinKinds)

@@ -160,6 +160,13 @@ func (w *world) start(cfg Config) {
 	}
 }
 
+// change changes what the proxy runs with, for what begins from now on.
+func (w *world) change(how func(*Config)) {
+	cfg := w.proxy.cfg().Config
+	how(&cfg)
+	w.proxy.now.Store(newRunning(cfg))
+}
+
 // engine is the proxy, for servers' scripts, which run before it does.
 func (w *world) engine() *Engine {
 	<-w.started

@@ -96,15 +96,14 @@ func (a anonymity) String() string { return anonymityTable[a].name }
 
 // owns tells whether the proxy wants to own c's identity.
 func (c *client) owns() bool {
-	cfg := &c.loop.engine.cfg
-	return cfg.Split && cfg.Auth != AuthPassthrough && c.sx == nil
+	return c.sp != nil && c.terms.Auth != AuthPassthrough
 }
 
 // relays tells whether clients may be asked for their passwords, so that they are
 // shown a greeting for it.
 func (c *client) relays() bool {
-	m := c.loop.engine.cfg.Auth
-	return c.owns() && (m == AuthRelay || m == AuthAuto) && c.loop.engine.cfg.PasswordKey != nil
+	m := c.terms.Auth
+	return c.owns() && (m == AuthRelay || m == AuthAuto) && c.terms.PasswordKey != nil
 }
 
 // identified notes as whom a backend has let c in: id, or nobody that the proxy
@@ -117,11 +116,11 @@ func (c *client) identified(id *identity, user string, why anonymity) {
 	}
 	e := c.loop.engine
 	if id != nil {
-		e.cfg.Log.Debug("the proxy can log in as this user", "user", user, "client", c.remote.String())
+		e.cfg().Log.Debug("the proxy can log in as this user", "user", user, "client", c.remote.String())
 		return
 	}
 	if first := e.anonymous.count(user, why); first {
-		e.cfg.Log.Log(context.Background(), LevelMessage, "statements of a user all go to read/write backends: "+anonymityTable[why].hint,
+		e.cfg().Log.Log(context.Background(), LevelMessage, "statements of a user all go to read/write backends: "+anonymityTable[why].hint,
 			"user", user, "reason", why.String(), "client", c.remote.String())
 	}
 }

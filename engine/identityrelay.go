@@ -83,7 +83,7 @@ type owning struct {
 
 // newOwning begins with a login or a COM_CHANGE_USER of user.
 func (c *client) newOwning(user, attributes []byte) *owning {
-	cfg := &c.loop.engine.cfg
+	cfg := c.terms
 	o := &owning{c: c, a: c.auth, user: string(user), attributes: bytes.Clone(attributes)}
 	if (cfg.Auth == AuthUsersFile || cfg.Auth == AuthAuto) && cfg.Users != nil {
 		o.entry, o.listed = cfg.Users(o.user)
@@ -481,7 +481,7 @@ func (o *owning) watches(plugin string, p []byte) {
 // sees keeps the password, which is borrowed.
 func (o *owning) sees(password []byte) {
 	o.unsee()
-	if m := o.c.loop.engine.cfg.Auth; m == AuthRelay || m == AuthAuto {
+	if m := o.c.terms.Auth; m == AuthRelay || m == AuthAuto {
 		o.seen = packet.NewSecret(password)
 	}
 }
@@ -511,7 +511,7 @@ func (o *owning) done() {
 
 // secret is what the proxy owns of the client now, or why it does not.
 func (o *owning) secret() (*packet.Secret, anonymity) {
-	cfg := &o.c.loop.engine.cfg
+	cfg := o.c.terms
 	mode := cfg.Auth
 	seen := o.seen
 	o.seen = nil

@@ -283,5 +283,5 @@ func (x *scripted) respond(response [][]byte) {
 func asksFiles(c packet.Command) bool { return c == packet.ComQuery || c == packet.ComStmtExecute }
 
 func (x *scripted) log(level slog.Level, text string) {
-	x.c.loop.engine.cfg.Log.Log(context.Background(), level, text, "client", x.c.remote.String())
+	x.c.loop.engine.cfg().Log.Log(context.Background(), level, text, "client", x.c.remote.String())
 }

@@ -112,7 +112,7 @@ func (c *client) answers(pkt packet.Packet) {
 // parseLogin reads a login packet or an SSL request. A reason says why the
 // session cannot go on.
 func (c *client) parseLogin(payload []byte) (packet.Login, CloseReason, error) {
-	cfg := &c.loop.engine.cfg
+	cfg := c.terms
 	in, err := packet.ParseLogin(payload, c.shown)
 	switch {
 	case errors.Is(err, packet.ErrOldProtocol):
@@ -143,7 +143,7 @@ func (c *client) enroll(pkt packet.Packet, in packet.Login) {
 		c.sx.enroll(pkt, in)
 		return
 	}
-	c.server.caps = packet.Effective(c.shown, in.Capabilities) &^ c.loop.engine.masked
+	c.server.caps = packet.Effective(c.shown, in.Capabilities) &^ c.terms.masked
 	if c.sp != nil {
 		c.sp.enroll(in)
 	}

@@ -17,7 +17,6 @@ type loop struct {
 	clients *client     // all of them, linked both ways
 	n       int         // their number
 	number  int         // of the loop, from 0
-	pools   []pool      // idle server sessions, by backend
 	asking  *scripted   // whose hook is running
 	waiting []*scripted // those with a command that waits for a pooled session
 
@@ -71,7 +70,7 @@ func (l *loop) ended(c *client) {
 
 // report is the one line that the log has of a session.
 func (l *loop) report(c *client) {
-	log := l.engine.cfg.Log
+	log := l.engine.cfg().Log
 	level := slog.LevelInfo
 	switch c.reason.Fault() {
 	case FaultNobody:
@@ -103,7 +102,7 @@ func (l *loop) drain() {
 	}
 	l.draining = true
 	l.stop.Owner = l
-	l.Arm(&l.stop, l.engine.cfg.ShutdownTimeout)
+	l.Arm(&l.stop, l.engine.cfg().ShutdownTimeout)
 	l.each((*client).drain)
 	l.checkEmpty()
 }

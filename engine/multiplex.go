@@ -45,8 +45,8 @@ func leavesNothing(r RouteReason) bool {
 // settles has the session rest when it has been idle for long enough. It is
 // called when a response is over.
 func (sp *splitting) settles() {
-	if l := sp.c.loop; l.engine.cfg.Multiplex && !sp.resting.Armed() {
-		l.Arm(&sp.resting, l.engine.cfg.MultiplexDelay)
+	if l := sp.c.loop; l.engine.cfg().Multiplex && !sp.resting.Armed() {
+		l.Arm(&sp.resting, l.engine.cfg().MultiplexDelay)
 	}
 }
 
@@ -60,7 +60,7 @@ func (r rester) Expired(*reactor.Timer) {
 	if sp.home == nil || c.state >= clientClosing {
 		return
 	}
-	if left := l.engine.cfg.MultiplexDelay - (l.Now() - c.active); left > 0 {
+	if left := l.engine.cfg().MultiplexDelay - (l.Now() - c.active); left > 0 {
 		l.Arm(&sp.resting, left)
 		return
 	}
@@ -139,8 +139,8 @@ type sweeper struct{ l *loop }
 func (w sweeper) Expired(*reactor.Timer) {
 	l := w.l
 	left := false
-	for i := range l.pools {
-		old, rest := l.pools[i].before(l.Now() - shelfAge)
+	for _, b := range l.engine.backends.all() {
+		old, rest := l.pool(b).before(l.Now() - shelfAge)
 		left = left || rest
 		for _, s := range old {
 			s.depart()

@@ -100,14 +100,14 @@ func (c *client) openAs(b *Backend, id *identity, how opening, then func(s *serv
 	}
 	secret := id.secret.Clone()
 	o := &ownLogin{c: c, how: how, user: id.user, attributes: bytes.Clone(id.attributes), secret: secret, then: then}
-	o.s = &server{loop: c.loop, client: c, backend: b, own: o}
+	o.s = &server{loop: c.loop, client: c, backend: b, terms: c.loop.engine.cfg(), own: o}
 	c.opening = o.s
-	o.s.conn = c.loop.Dial(b.Addr, c.loop.engine.cfg.ConnectTimeout, o.s)
+	o.s.conn = c.loop.Dial(b.Addr, o.s.terms.ConnectTimeout, o.s)
 	o.timer.Owner, o.timer.Conn = o, o.s.conn
 }
 
 // opened: the greeting has as long to come as the connect had.
-func (o *ownLogin) opened() { o.s.loop.Arm(&o.timer, o.s.loop.engine.cfg.ConnectTimeout) }
+func (o *ownLogin) opened() { o.s.loop.Arm(&o.timer, o.s.terms.ConnectTimeout) }
 
 // Expired ends what takes too long.
 func (o *ownLogin) Expired(*reactor.Timer) {
@@ -207,7 +207,7 @@ func (o *ownLogin) greeting(p []byte) (used int) {
 		o.fail(err)
 		return len(p)
 	}
-	cfg := &s.loop.engine.cfg
+	cfg := s.terms
 	s.offers, s.collation, s.thread = g.Capabilities, g.Collation, g.ThreadID
 	if cfg.BackendTLS == TLSRequire && !s.safe() && s.offers&packet.CapSSL == 0 {
 		s.conn.Close(errNoTLS)
@@ -221,7 +221,7 @@ func (o *ownLogin) greeting(p []byte) (used int) {
 	s.enter(serverLogin)
 	s.resp.BeginLogin()
 	s.loop.Arm(&o.timer, cfg.LoginTimeout)
-	if s.safe() || !s.wantsTLS(o.c) {
+	if s.safe() || !s.wantsTLS(o.c, cfg) {
 		o.login()
 		return len(pkt)
 	}
@@ -229,7 +229,7 @@ func (o *ownLogin) greeting(p []byte) (used int) {
 	s.enter(serverTLS)
 	request := packet.Login{Capabilities: o.caps, MaxPacket: maxPacket, Collation: o.how.collation, SSLRequest: true}
 	s.conn.Write(packet.AppendPacket(nil, 1, request.Append(nil, s.offers)))
-	s.conn.StartTLS(cfg.BackendTLSConfig(BackendConfig{Addr: s.backend.Addr, ReadOnly: s.backend.ReadOnly}), false, o.handshaken)
+	s.conn.StartTLS(cfg.BackendTLSConfig(s.backend.config()), false, o.handshaken)
 	return len(pkt)
 }
 
@@ -283,8 +283,8 @@ func (o *ownLogin) handshaken(_ tls.ConnectionState, err error) {
 		return
 	}
 	if err != nil {
-		s.loop.engine.cfg.Log.Error("the TLS handshake with a backend failed", "backend", s.backend.Addr.String(), "error", err)
-		if s.loop.engine.cfg.BackendTLS != TLSSame {
+		s.loop.engine.cfg().Log.Error("the TLS handshake with a backend failed", "backend", s.backend.Addr.String(), "error", err)
+		if s.terms.BackendTLS != TLSSame {
 			s.backend.fail(s.loop.engine, err)
 		}
 		o.fail(err)
@@ -305,7 +305,7 @@ func (o *ownLogin) login() {
 	}
 	l := packet.Login{
 		Capabilities: o.caps, MaxPacket: maxPacket, Collation: o.how.collation, User: []byte(o.user), AuthResponse: response,
-		Database: []byte(o.how.database), Plugin: []byte(plugin), Attributes: o.attributes, ZstdLevel: byte(s.loop.engine.cfg.ZstdLevel),
+		Database: []byte(o.how.database), Plugin: []byte(plugin), Attributes: o.attributes, ZstdLevel: byte(s.terms.ZstdLevel),
 	}
 	s.conn.Write(packet.AppendPacket(nil, s.loginSeq(), l.Append(nil, s.offers)))
 }

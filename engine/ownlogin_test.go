@@ -28,7 +28,7 @@ func (w *world) opens(how opening, secret *packet.Secret) <-chan opened {
 	result := make(chan opened, 1)
 	l := w.proxy.loops[0]
 	l.Post(func() {
-		c, b := l.clients, w.proxy.backends.list[1]
+		c, b := l.clients, w.proxy.Backends()[1]
 		id := &identity{user: "app", secret: secret}
 		b.clients.Add(1)
 		c.openAs(b, id, how, func(s *server, err error) { result <- opened{s, err} })
@@ -207,7 +207,7 @@ func TestOpenAs(t *testing.T) {
 			if o.err != nil {
 				t.Fatal(o.err)
 			}
-			if n := w.proxy.backends.list[1].Clients(); n != 1 {
+			if n := w.proxy.Backends()[1].Clients(); n != 1 {
 				t.Errorf("%d sessions are counted at the backend, want 1", n)
 			}
 			w.dismiss(o.s)
@@ -312,12 +312,12 @@ func TestOpenAsFails(t *testing.T) {
 			c := w.ownServer(Scripts(tc.server), func(cfg *Config) {
 				cfg.BackendTLSConfig = func(BackendConfig) *tls.Config { return ClientTLS() }
 			})
-			w.onLoop(func() { w.proxy.cfg.BackendTLS = tc.mode }) // only now: it is the second backend's matter
+			w.change(func(cfg *Config) { cfg.BackendTLS = tc.mode }) // only now: it is the second backend's matter
 			o := w.await(w.opens(how, packet.NewSecret([]byte(ownPassword))))
 			if o.s != nil || o.err == nil || !strings.Contains(o.err.Error(), tc.want) {
 				t.Fatalf("got %v, want %s", o.err, tc.want)
 			}
-			b := w.proxy.backends.list[1]
+			b := w.proxy.Backends()[1]
 			if down := b.State() == BackendDown; down != tc.down || b.Clients() != 0 {
 				t.Errorf("the backend is down: %v, want %v; %d sessions are counted", down, tc.down, b.Clients())
 			}
@@ -345,8 +345,8 @@ func TestOpenAsARefusedConnect(t *testing.T) {
 	w := newWorld(t)
 	c := w.ownBackend(w.refused())
 	o := w.await(w.opens(how, packet.NewSecret(nil)))
-	if o.err == nil || !strings.Contains(o.err.Error(), "refused") || w.proxy.backends.list[1].State() != BackendDown {
-		t.Errorf("%v, the backend is %s", o.err, w.proxy.backends.list[1].State())
+	if o.err == nil || !strings.Contains(o.err.Error(), "refused") || w.proxy.Backends()[1].State() != BackendDown {
+		t.Errorf("%v, the backend is %s", o.err, w.proxy.Backends()[1].State())
 	}
 	w.goesOn(c)
 }
@@ -369,10 +369,10 @@ func TestOpenAsSilence(t *testing.T) {
 			c := w.ownServer(Scripts(append(tc.server, Drain())), func(cfg *Config) {
 				cfg.BackendTLS, cfg.BackendTLSConfig = TLSPrefer, func(BackendConfig) *tls.Config { return ClientTLS() }
 			})
-			w.onLoop(func() { w.proxy.cfg.ConnectTimeout, w.proxy.cfg.LoginTimeout = tc.connect, tc.login })
+			w.change(func(cfg *Config) { cfg.ConnectTimeout, cfg.LoginTimeout = tc.connect, tc.login })
 			o := w.await(w.opens(how, packet.NewSecret(nil)))
-			if !errors.Is(o.err, tc.want) || (w.proxy.backends.list[1].State() == BackendDown) != tc.down {
-				t.Errorf("%v, want %v; the backend is %s", o.err, tc.want, w.proxy.backends.list[1].State())
+			if !errors.Is(o.err, tc.want) || (w.proxy.Backends()[1].State() == BackendDown) != tc.down {
+				t.Errorf("%v, want %v; the backend is %s", o.err, tc.want, w.proxy.Backends()[1].State())
 			}
 			w.goesOn(c)
 		})

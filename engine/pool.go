@@ -291,7 +291,10 @@ func (s *server) park() {
 		}
 	}
 	if x.given == nil {
-		x.given = make([]*server, len(l.pools))
+		x.given = make([]*server, len(l.engine.backends.all()))
+	}
+	if n := s.backend.index + 1 - len(x.given); n > 0 {
+		x.given = append(x.given, make([]*server, n)...)
 	}
 	x.given[s.backend.index] = s
 	s.enter(serverIdle)
@@ -326,12 +329,12 @@ func (s *server) idleEnded() {
 	s.retire()
 }
 
-func (l *loop) pool(b *Backend) *pool { return &l.pools[b.index] }
+func (l *loop) pool(b *Backend) *pool { return b.pools[l.number] }
 
 // global is what all scripts share.
 type global struct{ e *Engine }
 
-func (g global) Backends() []hook.Backend { return g.e.shown }
+func (g global) Backends() []hook.Backend { return g.e.backends.roster.Load().shown }
 
 // scriptBackend is a backend as scripts see it.
 type scriptBackend struct {

@@ -362,7 +362,7 @@ func TestReservedSessions(t *testing.T) {
 		done := make(chan struct{})
 		x.Post(func() { // what a hook could do: take another than its own
 			s := x.clients.sx
-			t := x.pools[0].takeAny(0)
+			t := x.pool(w.proxy.Backends()[0]).takeAny(0)
 			t.lend(s.c)
 			close(done)
 		})
@@ -377,7 +377,7 @@ func TestReservedSessions(t *testing.T) {
 		w.idleSessions(0, "other", 1)
 		eventually(t, "nothing left of its transaction", func() error {
 			n := make(chan int)
-			x.Post(func() { n <- len(x.pools[0].idle["app"]) })
+			x.Post(func() { n <- len(x.pool(w.proxy.Backends()[0]).idle["app"]) })
 			if n := <-n; n != 0 {
 				return errCut
 			}

@@ -54,8 +54,8 @@ const (
 )
 
 func newProber(e *Engine, b *Backend) *prober {
-	p := &prober{e: e, b: b, cfg: *e.cfg.Health, kicks: make(chan struct{}, 1), since: time.Now()}
-	p.dial = func(ctx context.Context) (asker, error) { return dialProbe(ctx, &e.cfg, b) }
+	p := &prober{e: e, b: b, cfg: *e.cfg().Health, kicks: make(chan struct{}, 1), since: time.Now()}
+	p.dial = func(ctx context.Context) (asker, error) { return dialProbe(ctx, &e.cfg().Config, b) }
 	b.probed.lag.Store(-1)
 	return p
 }
@@ -323,5 +323,5 @@ func (p *prober) is(h Health, detail string, now time.Time) {
 }
 
 func (p *prober) says(level slog.Level, what string, attrs ...slog.Attr) {
-	p.e.cfg.Log.LogAttrs(context.Background(), level, what, append([]slog.Attr{slog.String("backend", p.b.Addr.String())}, attrs...)...)
+	p.e.cfg().Log.LogAttrs(context.Background(), level, what, append([]slog.Attr{slog.String("backend", p.b.Addr.String())}, attrs...)...)
 }

@@ -170,8 +170,9 @@ func TestWhichErrorsMeanThatAServerIsNotThere(t *testing.T) {
 func quietProber(readOnly bool) (*prober, *recorder) {
 	log := &recorder{}
 	cfg := HealthConfig{Interval: time.Second, Timeout: time.Second, Rise: 2, Fall: 2, MaxLag: 10 * time.Second}
-	e := &Engine{cfg: Config{Health: &cfg, Log: slog.New(log)}}
-	b := &Backend{ReadOnly: readOnly, weight: 1}
+	e := &Engine{}
+	e.now.Store(newRunning(Config{Health: &cfg, Log: slog.New(log)}))
+	b := newBackend(e, BackendConfig{ReadOnly: readOnly}, 0, 1)
 	return newProber(e, b), log
 }
 
@@ -216,14 +217,15 @@ func TestUpAndDown(t *testing.T) {
 // What connects show counts at once; probes bring the backend back.
 func TestAConnectThatFailsIsProbedAtOnce(t *testing.T) {
 	p, _ := quietProber(false)
-	p.b.prober = p
+	p.b.prober.Store(p)
 	p.takes(findings{}, nil, time.Now())
 	p.b.fail(p.e, errNoGreeting)
 	if p.b.State() != BackendDown || len(p.kicks) != 1 || !p.anew.Load() {
 		t.Errorf("it is %s, %d probes are asked for, by a new login: %v; want down, 1, true", p.b.State(), len(p.kicks), p.anew.Load())
 	}
 	p.b.reached() // a kernel takes connections for a server that is stopped
-	bs := backends{list: []*Backend{p.b}}
+	var bs backends
+	bs.is(p.e, []*Backend{p.b})
 	bs.wake(time.Now().Add(time.Hour), func(*Backend) { t.Error("woken") })
 	if p.b.State() != BackendDown {
 		t.Errorf("it is %s, want down until probes say otherwise", p.b.State())

@@ -324,7 +324,7 @@ func dialProbe(ctx context.Context, cfg *Config, b *Backend) (asker, error) {
 	if b.Addr.Path != "" {
 		c.Net, c.Addr = "unix", b.Addr.Path
 	} else if cfg.BackendTLS != TLSOff {
-		c.TLS = cfg.BackendTLSConfig(BackendConfig{Addr: b.Addr, ReadOnly: b.ReadOnly})
+		c.TLS = cfg.BackendTLSConfig(b.config())
 		c.AllowFallbackToPlaintext = cfg.BackendTLS != TLSRequire
 	}
 	connector, err := mysql.NewConnector(c)

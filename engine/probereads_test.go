@@ -88,7 +88,7 @@ func (w *world) examined(backends ...net.Addr) (patients []*patient) {
 	for _, b := range w.proxy.Backends() {
 		p := &patient{findings: inStep}
 		patients = append(patients, p)
-		b.prober.dial = p.dial
+		b.prober.Load().dial = p.dial
 	}
 	close(w.started)
 	if err := w.proxy.Start(); err != nil {

@@ -104,13 +104,13 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		sp.retry, sp.lacks = l.Now()+readerAgain, l.engine.backends.lack()
 		return readyNever, sp.lacks
 	}
-	if l.engine.cfg.Consistency == ConsistencySession && sp.state.unheard != unheardNone {
+	if l.engine.cfg().Consistency == ConsistencySession && sp.state.unheard != unheardNone {
 		sp.ask(sp.home, ownHeard, append([]byte{byte(packet.ComQuery)}, sp.asksGTIDs()...))
 		sp.wait(wishAnswer)
 		return readyLater, 0
 	}
 	// What is repeated may need what the session has written: a database.
-	if l.engine.cfg.Consistency == ConsistencySession && sp.at.writes != sp.state.writes && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
+	if l.engine.cfg().Consistency == ConsistencySession && sp.at.writes != sp.state.writes && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
 		if l.Now() < sp.behind {
 			return readyNever, RouteBehind
 		}
@@ -308,7 +308,7 @@ func (sp *splitting) failed(b *Backend, err error) {
 		return
 	}
 	sp.complained = true
-	sp.c.loop.engine.cfg.Log.Info("a session with a replica could not be opened, reads go to the primary", "backend", b.Addr.String(), "client", sp.c.remote.String(), "error", err)
+	sp.c.loop.engine.cfg().Log.Info("a session with a replica could not be opened, reads go to the primary", "backend", b.Addr.String(), "client", sp.c.remote.String(), "error", err)
 }
 
 // unreadable gives the reader up for a while: the read that waits goes home.
@@ -396,7 +396,7 @@ var errLost = errors.New("it does not answer health probes any more")
 // lost gives up what the loop's splitting sessions have with b, which does not
 // answer any more.
 func (l *loop) lost(b *Backend) {
-	if !l.engine.cfg.Split {
+	if !l.engine.cfg().Split {
 		return
 	}
 	l.each(func(c *client) {

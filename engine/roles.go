@@ -115,7 +115,7 @@ func (e *Engine) elect(ctx context.Context) {
 			if next != nil {
 				where = "writes go to " + next.Addr.String() + " only"
 			}
-			e.cfg.Log.LogAttrs(ctx, slog.LevelError, "more than one server is writable and follows nobody; "+where, slog.String("servers", told))
+			e.cfg().Log.LogAttrs(ctx, slog.LevelError, "more than one server is writable and follows nobody; "+where, slog.String("servers", told))
 			e.events.add(Event{Kind: EventSplitBrain, Backend: told, Reason: "more than one server is writable and follows nobody; " + where})
 		}
 	}
@@ -128,7 +128,7 @@ func (e *Engine) elect(ctx context.Context) {
 		was = el.last.Addr.String()
 	}
 	if next == nil {
-		e.cfg.Log.LogAttrs(ctx, LevelMessage, "no server takes writes", slog.String("was", was), slog.String("writable", el.takes))
+		e.cfg().Log.LogAttrs(ctx, LevelMessage, "no server takes writes", slog.String("was", was), slog.String("writable", el.takes))
 		e.events.add(Event{Kind: EventPrimary, Backend: was, From: was, To: "none", Reason: "no server takes writes"})
 		return
 	}
@@ -137,7 +137,7 @@ func (e *Engine) elect(ctx context.Context) {
 	}
 	el.last = next
 	bs.lead.Store(next)
-	e.cfg.Log.LogAttrs(ctx, LevelMessage, "writes go to another server", slog.String("backend", next.Addr.String()), slog.String("was", was))
+	e.cfg().Log.LogAttrs(ctx, LevelMessage, "writes go to another server", slog.String("backend", next.Addr.String()), slog.String("was", was))
 	from := was
 	if lead == nil {
 		from = "none"
@@ -149,7 +149,7 @@ func (e *Engine) elect(ctx context.Context) {
 // whether they are all of a group.
 func (bs *backends) candidates() (takes []*Backend, names []string, peers bool) {
 	peers = true
-	for _, b := range bs.list {
+	for _, b := range bs.all() {
 		switch role(b.probed.role.Load()) {
 		case roleUnknown, roleReplica:
 			continue

@@ -78,7 +78,7 @@ func (w *world) roled(writable []bool, backends ...net.Addr) (patients []*patien
 		p := &patient{}
 		p.leads(writable[i])
 		patients = append(patients, p)
-		b.prober.dial = p.dial
+		b.prober.Load().dial = p.dial
 	}
 	close(w.started)
 	if err := w.proxy.Start(); err != nil {

@@ -143,7 +143,7 @@ func (x *scripted) part() {
 // the user that a server has let it in as.
 func (x *scripted) idle(n int) *server {
 	c := x.c
-	list := c.loop.engine.backends.list
+	list := c.loop.engine.backends.all()
 	if n > len(list) || c.state >= clientClosing {
 		return nil
 	}
@@ -186,9 +186,9 @@ func (x *scripted) connect() {
 	}
 	var b *Backend
 	switch n := x.chosen; {
-	case n > len(e.backends.list):
-	case n > 0 && e.backends.list[n-1].State() != BackendDown:
-		b = e.backends.list[n-1]
+	case n > len(e.backends.all()):
+	case n > 0 && e.backends.all()[n-1].State() != BackendDown:
+		b = e.backends.all()[n-1]
 		b.clients.Add(1)
 	default:
 		if b = e.backends.take(); b != nil {
@@ -207,7 +207,7 @@ func (x *scripted) mock(response [][]byte) {
 		return
 	}
 	if first := response[0]; first[0] == 10 {
-		err := packet.EditGreeting(first, c.loop.engine.masked, c.loop.engine.added)
+		err := packet.EditGreeting(first, c.terms.masked, c.terms.added)
 		g, err2 := packet.ParseGreeting(first)
 		if err == nil && err2 == nil {
 			x.kind = loginMock
@@ -326,8 +326,8 @@ func (x *scripted) disconnect() {
 	if !x.reserves {
 		return
 	}
-	for i := range x.c.loop.pools {
-		for _, s := range x.c.loop.pools[i].left(x.id) {
+	for _, b := range x.c.loop.engine.backends.all() {
+		for _, s := range x.c.loop.pool(b).left(x.id) {
 			s.retire()
 		}
 	}

@@ -63,6 +63,7 @@ type server struct {
 	backend *Backend
 	queue   exchanges
 	resp    packet.Response
+	terms   *running           // by which it logs in
 	own     *ownLogin          // set while the proxy itself logs in on it
 	caps    packet.Capability  // in force between client and server
 	offers  packet.Capability  // of its greeting, as it came
@@ -95,8 +96,8 @@ type server struct {
 
 // newServer starts to connect to b, which was taken for c.
 func newServer(c *client, b *Backend) *server {
-	s := &server{loop: c.loop, client: c, backend: b}
-	s.conn = c.loop.Dial(b.Addr, c.loop.engine.cfg.ConnectTimeout, s)
+	s := &server{loop: c.loop, client: c, backend: b, terms: c.terms}
+	s.conn = c.loop.Dial(b.Addr, c.loop.engine.cfg().ConnectTimeout, s)
 	reactor.Link(c.conn, s.conn)
 	return s
 }
@@ -249,7 +250,7 @@ func (s *server) greeting(p []byte) (used int) {
 	g, err := packet.ParseGreeting(pkt.Payload())
 	s.offers = g.Capabilities
 	if err == nil {
-		err = packet.EditGreeting(pkt.Payload(), s.loop.engine.masked, s.loop.engine.added)
+		err = packet.EditGreeting(pkt.Payload(), s.terms.masked, s.terms.added)
 	}
 	if err == nil {
 		g, err = packet.ParseGreeting(pkt.Payload())
@@ -264,8 +265,8 @@ func (s *server) greeting(p []byte) (used int) {
 		return len(p)
 	}
 	s.shown, s.collation, s.thread = g.Capabilities, g.Collation, g.ThreadID
-	if s.loop.engine.cfg.BackendTLS == TLSRequire && !s.safe() && s.offers&packet.CapSSL == 0 {
-		if c.state == clientGreeting && len(s.loop.engine.backends.list) > 1 { // another may have it, and this one must not draw all clients
+	if s.terms.BackendTLS == TLSRequire && !s.safe() && s.offers&packet.CapSSL == 0 {
+		if c.state == clientGreeting && len(s.loop.engine.backends.all()) > 1 { // another may have it, and this one must not draw all clients
 			c.unsafe = true
 			s.conn.Close(errNoTLS)
 		} else {

@@ -378,9 +378,10 @@ func TestSimulationWithScript(t *testing.T) {
 					left := make(chan int, 1)
 					l.Post(func() {
 						n := 0
-						for i := range l.pools {
-							n += l.pools[i].reserved
-							for _, idle := range l.pools[i].idle {
+						for _, b := range w.proxy.Backends() {
+							p := l.pool(b)
+							n += p.reserved
+							for _, idle := range p.idle {
 								for _, s := range idle {
 									if s.reserved {
 										n++

@@ -335,12 +335,12 @@ func (sp *splitting) count(to where, why RouteReason) {
 	l := sp.c.loop
 	l.routes[to][why]++
 	sp.went, sp.wentFor, sp.routed = to, why, true
-	if l.engine.explains {
+	if l.engine.cfg().explains {
 		b := sp.home.backend
 		if to == atReader {
 			b = sp.reader.backend
 		}
-		l.engine.cfg.Log.LogAttrs(context.Background(), slog.LevelDebug, "route",
+		l.engine.cfg().Log.LogAttrs(context.Background(), slog.LevelDebug, "route",
 			slog.String("client", sp.c.remote.String()), slog.String("backend", b.Addr.String()), slog.String("reason", why.String()))
 	}
 }
@@ -378,7 +378,7 @@ func (sp *splitting) begin() {
 	sp.touched = c.loop.Now()
 	sp.state = sessionState{lex: sp.loginLex()}
 	sp.state.selects(sp.database)
-	if c.loop.engine.cfg.Multiplex {
+	if c.loop.engine.cfg().Multiplex {
 		sp.shown, sp.known = sp.home.backend, sp.home.thread
 		sp.thread = c.loop.engine.threads.add(sp.shown, sp.known)
 	}

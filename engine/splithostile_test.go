@@ -92,7 +92,7 @@ var idles = Do("idle", func(*Conn) error { time.Sleep(250 * time.Millisecond); r
 // shelved waits until the pool has n sessions with the primary.
 func shelved(w *world, n int) Step {
 	return Do("wait for idle sessions", func(*Conn) error {
-		p := &w.engine().loops[0].pools[0]
+		p := w.engine().Backends()[0].pools[0]
 		eventually(w, "idle sessions", func() error {
 			if got := p.idleOf("app"); got != n {
 				return fmt.Errorf("%d are idle, want %d", got, n)

@@ -47,7 +47,7 @@ func (s *server) safe() bool { return s.safety() != readable }
 func (c *client) startTLS(request []byte) {
 	c.tls = true
 	c.enter(clientTLS)
-	c.conn.StartTLS(c.loop.engine.cfg.ClientTLSConfig, true, c.handshaken)
+	c.conn.StartTLS(c.terms.ClientTLSConfig, true, c.handshaken)
 	if c.server != nil {
 		c.server.secured(request)
 	}
@@ -68,13 +68,12 @@ func (c *client) handshaken(_ tls.ConnectionState, err error) {
 // not it is made so, and the client is released when that is done. login is the
 // client's login packet or SSL request.
 func (s *server) secured(login []byte) bool {
-	if s.state != serverLogin || s.resp.Begun() || s.safe() || !s.wantsTLS(s.client) {
+	if s.state != serverLogin || s.resp.Begun() || s.safe() || !s.wantsTLS(s.client, s.terms) {
 		return s.state != serverTLS
 	}
-	e := s.loop.engine
 	s.enter(serverTLS)
 	login = bytes.Clone(login)
-	if err := packet.MaskLogin(login, e.masked); err != nil {
+	if err := packet.MaskLogin(login, s.terms.masked); err != nil {
 		s.client.end(ReasonClientProtocol, err)
 		return true
 	}
@@ -90,13 +89,14 @@ func (s *server) secured(login []byte) bool {
 		return true
 	}
 	s.conn.Write(packet.AppendPacket(nil, 1, request))
-	s.conn.StartTLS(e.cfg.BackendTLSConfig(BackendConfig{Addr: s.backend.Addr, ReadOnly: s.backend.ReadOnly}), false, s.handshaken)
+	s.conn.StartTLS(s.terms.BackendTLSConfig(s.backend.config()), false, s.handshaken)
 	return false
 }
 
-// wantsTLS tells whether a session with s's backend speaks TLS if it is c's.
-func (s *server) wantsTLS(c *client) bool {
-	switch s.loop.engine.cfg.BackendTLS {
+// wantsTLS tells whether a session with s's backend speaks TLS if it is c's, by
+// these terms.
+func (s *server) wantsTLS(c *client, by *running) bool {
+	switch by.BackendTLS {
 	case TLSOff:
 		return false
 	case TLSSame:
@@ -113,11 +113,11 @@ func (s *server) handshaken(_ tls.ConnectionState, err error) {
 		return
 	}
 	if err != nil {
-		s.loop.engine.cfg.Log.Error("the TLS handshake with a backend failed", "backend", s.backend.Addr.String(), "error", err)
+		s.loop.engine.cfg().Log.Error("the TLS handshake with a backend failed", "backend", s.backend.Addr.String(), "error", err)
 		// It would draw all clients, as the one with the fewest. Alone it is better
 		// asked each time, for an ERR that says more, and with TLSSame it is good
 		// for clients without TLS.
-		if e := s.loop.engine; e.cfg.BackendTLS != TLSSame && len(e.backends.list) > 1 {
+		if e := s.loop.engine; s.terms.BackendTLS != TLSSame && len(e.backends.all()) > 1 {
 			s.backend.fail(e, err)
 		}
 		if c.auth.client > 0 {
@@ -137,7 +137,7 @@ func (s *server) handshaken(_ tls.ConnectionState, err error) {
 // bares tells whether s, which is logged in, would carry in clear what --backend-tls
 // has encrypted for c: a session of the pool may have been opened for a client
 // without TLS.
-func (s *server) bares(c *client) bool { return !s.safe() && s.wantsTLS(c) }
+func (s *server) bares(c *client) bool { return !s.safe() && s.wantsTLS(c, s.loop.engine.cfg()) }
 
 // loginSeq is the sequence id of the login packet: an SSL request before it has
 // taken the first.
@@ -155,7 +155,7 @@ func (s *server) sendLogin(seq byte, payload []byte) {
 	if s.conn.Encrypted() {
 		add |= packet.CapSSL
 	}
-	login, err := packet.AppendEditedLogin(nil, payload, s.shown, s.loop.engine.masked, add, byte(s.loop.engine.cfg.ZstdLevel))
+	login, err := packet.AppendEditedLogin(nil, payload, s.shown, s.terms.masked, add, byte(s.terms.ZstdLevel))
 	if err != nil {
 		s.client.end(ReasonClientProtocol, err)
 		return

@@ -30,7 +30,7 @@ func (x *scripted) lacks() bool {
 		return false
 	}
 	hope := false
-	for _, b := range c.loop.engine.backends.list {
+	for _, b := range c.loop.engine.backends.all() {
 		if b.ReadOnly || b.State() == BackendDown {
 			continue
 		}

@@ -26,8 +26,8 @@ import (
 //	proxy-rsa-key  -> passwordKey  -> Config.PasswordKey
 
 // security fills in what c has of TLS and compression. Its addresses are there
-// already; hosts are the backends' hosts as they were given.
-func security(c *engine.Config, s *settings, hosts map[reactor.Addr]string, log *slog.Logger) error {
+// already.
+func security(c *engine.Config, s *settings, log *slog.Logger) error {
 	var err error
 	switch s.ProxyTLS {
 	case "prefer":
@@ -49,7 +49,7 @@ func security(c *engine.Config, s *settings, hosts map[reactor.Addr]string, log 
 		c.BackendTLS = engine.TLSRequire
 	}
 	if c.BackendTLS != engine.TLSOff {
-		if c.BackendTLSConfig, err = backendTLS(s, hosts, log); err != nil {
+		if c.BackendTLSConfig, err = backendTLS(s, log); err != nil {
 			return err
 		}
 	}
@@ -73,7 +73,7 @@ func checkSecurity(s *settings) error {
 	if own.ProxyTLSCert == "" && own.ProxyTLSCA == "" {
 		own.ProxyTLS = "off" // a self-made certificate need not be made twice
 	}
-	if err := security(&engine.Config{}, &own, nil, quiet); err != nil {
+	if err := security(&engine.Config{}, &own, quiet); err != nil {
 		return err
 	}
 	if _, err := s.health(); err != nil {
@@ -164,7 +164,7 @@ func clientTLS(s *settings, listen []reactor.Addr, log *slog.Logger) (*tls.Confi
 // backendTLS is a function that has one configuration for each backend, and with
 // it a cache of TLS sessions, so that most connects to it are resumptions. It has
 // none (nil) for a unix socket.
-func backendTLS(s *settings, hosts map[reactor.Addr]string, log *slog.Logger) (func(engine.BackendConfig) *tls.Config, error) {
+func backendTLS(s *settings, log *slog.Logger) (func(engine.BackendConfig) *tls.Config, error) {
 	var own *watched[tls.Certificate]
 	var roots *watched[x509.CertPool]
 	var err error
@@ -185,7 +185,7 @@ func backendTLS(s *settings, hosts map[reactor.Addr]string, log *slog.Logger) (f
 		}
 	}
 	build := func(b engine.BackendConfig) *tls.Config {
-		host := hosts[b.Addr]
+		host := b.Host
 		if host == "" {
 			host = b.Addr.IP.Addr().String()
 		}
@@ -220,17 +220,22 @@ func backendTLS(s *settings, hosts map[reactor.Addr]string, log *slog.Logger) (f
 		return c
 	}
 	var mu sync.Mutex
-	made := map[reactor.Addr]*tls.Config{}
+	type server struct {
+		addr reactor.Addr
+		host string
+	}
+	made := map[server]*tls.Config{}
 	return func(b engine.BackendConfig) *tls.Config {
 		if b.Addr.Path != "" {
 			return nil
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		c := made[b.Addr]
+		to := server{b.Addr, b.Host}
+		c := made[to]
 		if c == nil {
 			c = build(b)
-			made[b.Addr] = c
+			made[to] = c
 		}
 		return c
 	}, nil

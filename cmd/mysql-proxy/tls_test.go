@@ -180,7 +180,7 @@ func TestWhatTheEngineIsTold(t *testing.T) {
 	} {
 		s := tlsSettings(t, strings.Fields(tc.args)...)
 		var c engine.Config
-		if err := security(&c, s, nil, slog.New(slog.DiscardHandler)); err != nil {
+		if err := security(&c, s, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
 		if c.ClientTLS != tc.client || c.BackendTLS != tc.backend || c.ClientCompression != tc.forClients || c.BackendCompression != tc.forBackends ||
@@ -249,7 +249,7 @@ func TestKeyThatOthersMayRead(t *testing.T) {
 		}
 		lines, log := newLogLines()
 		s := tlsSettings(t, "--proxy-tls-cert="+cert, "--proxy-tls-key="+key)
-		if err := security(&engine.Config{}, s, nil, log); err != nil {
+		if err := security(&engine.Config{}, s, log); err != nil {
 			t.Fatal(err)
 		}
 		if n := lines.count("(warning) --proxy-tls-key: the mode", "gives access to everybody: chmod o= "+key); n != want {

@@ -54,7 +54,7 @@ func TestHowBackendsAreVerified(t *testing.T) {
 		if strings.HasPrefix(tc.how, "verify") {
 			args = append(args, "--backend-tls-ca="+caFile)
 		}
-		of, err := backendTLS(tlsSettings(t, args...), map[reactor.Addr]string{primaryAddr: tc.host}, slog.New(slog.DiscardHandler))
+		of, err := backendTLS(tlsSettings(t, args...), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestHowBackendsAreVerified(t *testing.T) {
 				server = server.Clone()
 				server.MaxVersion = version
 				// A clone, so that no session of one server is resumed with another.
-				client := of(engine.BackendConfig{Addr: primaryAddr}).Clone()
+				client := of(engine.BackendConfig{Addr: primaryAddr, Host: tc.host}).Clone()
 				client.ClientSessionCache = nil
 				_, err := shake(client, server)
 				if want := tc.in == nil || slices.Contains(tc.in, name); (err == nil) != want {
@@ -80,7 +80,7 @@ func TestHowBackendsAreVerified(t *testing.T) {
 // Without authorities of one's own, verify-identity goes by the system's, which
 // did not issue this one.
 func TestSystemsAuthorities(t *testing.T) {
-	of, err := backendTLS(tlsSettings(t, "--backend-tls=verify-identity"), nil, slog.New(slog.DiscardHandler))
+	of, err := backendTLS(tlsSettings(t, "--backend-tls=verify-identity"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,11 +93,11 @@ func TestSystemsAuthorities(t *testing.T) {
 
 func TestBackendsHaveConfigurationsOfTheirOwn(t *testing.T) {
 	named := reactor.Addr{IP: netip.MustParseAddrPort("10.0.0.1:3306")}
-	of, err := backendTLS(tlsSettings(t), map[reactor.Addr]string{named: "db1.example"}, slog.New(slog.DiscardHandler))
+	of, err := backendTLS(tlsSettings(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := of(engine.BackendConfig{Addr: primaryAddr}), of(engine.BackendConfig{Addr: named, ReadOnly: true})
+	a, b := of(engine.BackendConfig{Addr: primaryAddr}), of(engine.BackendConfig{Addr: named, Host: "db1.example", ReadOnly: true})
 	if a == b || a.ClientSessionCache == b.ClientSessionCache || a != of(engine.BackendConfig{Addr: primaryAddr}) {
 		t.Error("each is to have one configuration, with a session cache")
 	}
@@ -122,7 +122,7 @@ func TestCertificateForBackends(t *testing.T) {
 	ca := enginetest.NewAuthority("ca")
 	first, second := ca.Named("proxy"), ca.Named("proxy")
 	cert, key := files.put("cert", first.CertPEM()), files.put("key", first.KeyPEM())
-	of, err := backendTLS(tlsSettings(t, "--backend-tls=require", "--backend-tls-cert="+cert, "--backend-tls-key="+key), nil, slog.New(slog.DiscardHandler))
+	of, err := backendTLS(tlsSettings(t, "--backend-tls=require", "--backend-tls-cert="+cert, "--backend-tls-key="+key), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,8 +103,7 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 	if c.Health, err = s.health(); err != nil {
 		return c, err
 	}
-	seen := map[reactor.Addr]string{}  // how the address was given
-	hosts := map[reactor.Addr]string{} // its host alone
+	seen := map[reactor.Addr]string{} // how the address was given
 	add := func(option string, addresses []string, readOnly bool) error {
 		for _, text := range addresses {
 			a, err := reactor.ParseAddr(text)
@@ -115,10 +114,11 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 				return fmt.Errorf("--%s=%s: the server %v is already there as %s; remove one", option, clean(text), a, clean(before))
 			}
 			seen[a] = text
+			b := engine.BackendConfig{Addr: a, ReadOnly: readOnly, Weight: weights[text]}
 			if e, err := reactor.SplitAddr(text); err == nil {
-				hosts[a] = e.Host
+				b.Host = e.Host
 			}
-			c.Backends = append(c.Backends, engine.BackendConfig{Addr: a, ReadOnly: readOnly, Weight: weights[text]})
+			c.Backends = append(c.Backends, b)
 		}
 		return nil
 	}
@@ -128,7 +128,7 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 	if err := add("proxy-read-only-backend-addresses", s.ReadOnlyBackends, true); err != nil {
 		return c, err
 	}
-	if err := security(&c, s, hosts, log); err != nil {
+	if err := security(&c, s, log); err != nil {
 		return c, err
 	}
 	return c, identities(&c, s, log)
