@@ -15,6 +15,7 @@ package packet
 //	sql_set.go       SET; with sql_value.go and sql_variable.go: SessionAssignments
 //	sql_detail.go    UseDatabase, TemporaryTables, NamedLocks
 //	sql_charset.go   which character sets need which Lex
+//	sql_digest.go    statements without their literals
 //
 // Nothing here parses SQL: a statement is read token by token, once, and
 // whatever is not surely a harmless read belongs to the primary. What is

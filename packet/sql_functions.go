@@ -22,6 +22,9 @@ const (
 	ofSession
 	// writeVerb: EXPLAIN of it is not EXPLAIN of a table.
 	writeVerb
+	// inUpperCase: a digest has it in upper case. It is no name, or at least none
+	// whose case means something to a server.
+	inUpperCase
 
 	okBoth = okMySQL | okMariaDB
 )
@@ -121,3 +124,26 @@ const functionsSession = `
 	des_encrypt des_decrypt`
 
 const verbsWriting = `insert replace update delete load call do set alter create drop truncate analyze execute prepare`
+
+// Words that cannot be names without quotes on one of the servers, and a few that
+// hardly ever are. Of these the digest does not keep the case.
+const keywordsDigest = `
+	accessible add all alter analyze and as asc asensitive before between bigint binary blob both by call cascade case
+	change char character check collate column condition constraint continue convert create cross current_date
+	current_time current_timestamp current_user cursor databases day_hour day_microsecond day_minute day_second dec
+	decimal declare default delayed delete desc describe deterministic distinct distinctrow div double drop dual each
+	else elseif enclosed escaped except exists exit explain fetch float float4 float8 for force foreign from fulltext
+	grant group having high_priority hour_microsecond hour_minute hour_second if ignore in index infile inner inout
+	insensitive insert int int1 int2 int3 int4 int8 integer intersect interval into is iterate join key keys kill
+	leading leave left like limit linear lines load localtime localtimestamp lock long longblob longtext loop
+	low_priority match mediumblob mediumint mediumtext middleint minute_microsecond minute_second mod modifies natural
+	no_write_to_binlog not null numeric on optimize option optionally or order out outer outfile over partition
+	precision primary procedure purge range read reads real recursive references regexp release rename repeat replace
+	require resignal restrict return revoke right rlike schemas second_microsecond select sensitive separator set show
+	signal smallint spatial specific sql sqlexception sqlstate sqlwarning sql_big_result sql_calc_found_rows
+	sql_small_result ssl starting straight_join table terminated then tinyblob tinyint tinytext to trailing trigger
+	true false undo union unique unlock unsigned update usage use using utc_date utc_time utc_timestamp values varbinary
+	varchar varcharacter varying when where while window with write xor year_month zerofill
+	begin commit rollback savepoint start transaction work offset duplicate truncate temporary escape end share nowait
+	skip locked consistent snapshot isolation level repeatable committed uncommitted serializable any some against
+	global session local names prepare execute deallocate tables columns fields`

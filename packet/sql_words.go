@@ -286,7 +286,7 @@ func init() {
 		flags wordFlags
 	}{
 		{keywordsBoth, okBoth}, {functionsBoth, okBoth}, {functionsAdjacent, okBoth | okAdjacent},
-		{wordsMySQL, okMySQL}, {wordsMariaDB, okMariaDB}, {functionsSession, ofSession}, {verbsWriting, writeVerb},
+		{wordsMySQL, okMySQL}, {wordsMariaDB, okMariaDB}, {functionsSession, ofSession}, {verbsWriting, writeVerb}, {keywordsDigest, inUpperCase},
 	} {
 		for _, name := range strings.Fields(l.names) {
 			entry(name).flags |= l.flags
