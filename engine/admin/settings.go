@@ -9,8 +9,8 @@ import (
 // Settings are the program's options, for SHOW CONFIG, SET and RELOAD. Any
 // goroutine may call it; changes are made one after the other.
 type Settings interface {
-	// Options are all of them, in the order of the help.
-	Options() []Option
+	// All are all of them, in the order of the help.
+	All() []Setting
 	// Set gives an option another value while the proxy runs. The value is in the
 	// syntax of the defaults-file: true or false for a flag, commas between the
 	// elements of a list. It holds until the next Reload. The changes are those
@@ -23,10 +23,12 @@ type Settings interface {
 	Reload(ctx context.Context) ([]engine.Change, error)
 }
 
-// Option is one of the program's options.
-type Option struct {
-	Name  string // without dashes
-	Value string // in the syntax of the defaults-file; "***" for a password
-	From  string // "default", "command line", "file" or "set": who has given it
-	Live  bool   // it can be changed while the proxy runs
+// Setting is an option of the program, as SHOW CONFIG has it.
+type Setting struct {
+	Name    string // as on the command line, without the dashes
+	Value   string // as in the defaults-file; "***" for a password that is set
+	Default string // likewise
+	Source  string // where the value comes from: "default", "file", "command line" or "SET"
+	Live    bool   // it can be changed while the proxy runs
+	Help    string
 }
