@@ -213,3 +213,6 @@ func (b *Backend) fail(e *Engine, err error) {
 		p.kick(true)
 	}
 }
+
+// Stopping tells whether Shutdown has been called. Any goroutine may ask.
+func (e *Engine) Stopping() bool { return e.stops.Load() > 0 }

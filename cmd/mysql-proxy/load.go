@@ -162,5 +162,8 @@ func (s *settings) check() error {
 	if err := s.checkHealth(); err != nil {
 		return err
 	}
+	if _, _, err := s.httpEndpoint(); err != nil {
+		return err
+	}
 	return s.checkIdentity()
 }

@@ -93,6 +93,7 @@ type settings struct {
 	ZlibLevel          int
 	ZstdLevel          int
 
+	HTTPAddress    string
 	AdminAddress   string
 	AdminUsername  string
 	AdminPassword  string

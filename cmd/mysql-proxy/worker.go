@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mysqlproxy/engine"
+	"mysqlproxy/engine/admin"
 )
 
 // worker is the process that serves clients. One goroutine runs it.
@@ -26,6 +27,7 @@ type worker struct {
 
 	signals chan os.Signal // SIGHUP and SIGUSR1, 2 arrive already
 	engine  *engine.Engine // nil with --no-proxy
+	http    *admin.HTTP    // nil without --http-address
 	ended   chan struct{}  // closed when the engine has ended
 }
 
@@ -67,6 +69,9 @@ func (w *worker) run() error {
 			// often saves up to a quarter of a script's cost for some 30 MB.
 			debug.SetGCPercent(400)
 		}
+		if err := w.listenHTTP(); err != nil { // first: it leaves no file behind when the rest fails
+			return err
+		}
 		e, err := engine.New(config)
 		if err != nil {
 			return fmt.Errorf("applying config of %s failed: %w%s", pluginList(w.s), err, bindHint(w.s, err))
@@ -91,6 +96,10 @@ func (w *worker) run() error {
 			w.engine.Wait()
 			close(w.ended)
 		}()
+		if w.http != nil {
+			w.http.Start(w.engine)
+			defer w.http.Stop() // it tells of a shutdown until that is over
+		}
 	}
 	return w.serve()
 }

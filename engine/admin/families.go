@@ -1,0 +1,181 @@
+package admin
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mysqlproxy/engine"
+)
+
+// This file names all that /metrics has of the engine. Dashboards and alert rules
+// live on these names: one that goes or changes its meaning is a change that
+// users have to be told of.
+//
+// Labels have few values: backends are configured, the rest are words of the
+// program. Nothing that clients send becomes a label.
+
+// family is what goes by one name.
+type family struct {
+	name   string
+	kind   prometheus.ValueType
+	labels []string
+	help   string
+	// each puts a value for every combination of labels, which are in the order
+	// above. What is not known is not put.
+	each func(f *snapshot, put func(v float64, labels ...string))
+	// histogram stands in for each.
+	histogram func(f *snapshot, put func(h buckets, labels ...string))
+}
+
+// buckets is a histogram as the library takes it.
+type buckets struct {
+	count uint64
+	sum   float64
+	upTo  map[float64]uint64 // how many were not above a bound
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+// The words that a state may be, for families with a row for each of them.
+var (
+	backendStates = []string{"unknown", "up", "down"}
+	backendHealth = []string{"unknown", "good", "down", "offline", "lagging", "stopped", "not_replica", "unsynced"}
+	backendRoles  = []string{"unknown", "primary", "replica", "peer"}
+)
+
+var families = []family{
+	{name: "mysql_proxy_build_info", kind: gauge, labels: []string{"version", "goversion"},
+		help: "1, with the version of the program and of the Go it was built with as labels.",
+		each: func(f *snapshot, put func(float64, ...string)) { put(1, f.Version, goVersion) }},
+	{name: "mysql_proxy_start_time_seconds", kind: gauge,
+		help: "When the event loops were started, in seconds since 1970.",
+		each: func(f *snapshot, put func(float64, ...string)) { put(unix(f.Started)) }},
+	{name: "mysql_proxy_ready", kind: gauge,
+		help: "1 if /readyz says so: a server that takes writes is known, and the proxy takes clients.",
+		each: func(f *snapshot, put func(float64, ...string)) { put(truth(f.unready() == nil)) }},
+
+	{name: "mysql_proxy_backend_info", kind: gauge, labels: []string{"backend", "type"},
+		help: "1 for each backend; type is rw or ro, the list of the configuration that it is in.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(1, b.Type) })},
+	{name: "mysql_proxy_backend_state", kind: gauge, labels: []string{"backend", "state"},
+		help: "1 for the state that connects to the backend have shown, 0 for the others.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { oneOf(backendStates, b.State, put) })},
+	{name: "mysql_proxy_backend_health", kind: gauge, labels: []string{"backend", "health"},
+		help: "1 for what health probes have found the backend to be, 0 for the rest.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { oneOf(backendHealth, b.Health, put) })},
+	{name: "mysql_proxy_backend_role", kind: gauge, labels: []string{"backend", "role"},
+		help: "1 for the role that probes have found the backend to have, 0 for the others; unknown where they are not asked (--roles).",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { oneOf(backendRoles, b.Role, put) })},
+	{name: "mysql_proxy_backend_leads", kind: gauge, labels: []string{"backend"},
+		help: "1 if writes go to the backend, or would if it were up.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(truth(b.Leads)) })},
+	{name: "mysql_proxy_backend_weight", kind: gauge, labels: []string{"backend"},
+		help: "Share of reads that the backend gets next to others.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Weight)) })},
+	{name: "mysql_proxy_backend_clients", kind: gauge, labels: []string{"backend"},
+		help: "Client sessions that have a session with the backend, or are connecting to it.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Clients)) })},
+	{name: "mysql_proxy_backend_idle_sessions", kind: gauge, labels: []string{"backend"},
+		help: "Sessions with the backend that are in the pools.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Idle)) })},
+	{name: "mysql_proxy_backend_lag_seconds", kind: gauge, labels: []string{"backend"},
+		help: "How far the backend is behind its primary; absent where that is not known.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) {
+			if b.LagKnown {
+				put(b.Lag.Seconds())
+			}
+		})},
+	{name: "mysql_proxy_backend_probe_latency_seconds", kind: gauge, labels: []string{"backend"},
+		help: "How long the backend took of late to answer a health probe, smoothed; absent before the first answer.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) {
+			if b.ProbeLatency > 0 {
+				put(b.ProbeLatency.Seconds())
+			}
+		})},
+	{name: "mysql_proxy_split_brains_total", kind: counter,
+		help: "How often more than one backend was found to be a primary.",
+		each: func(f *snapshot, put func(float64, ...string)) { put(float64(f.Splits)) }},
+
+	{name: "mysql_proxy_sessions", kind: gauge, labels: []string{"loop"},
+		help: "Client sessions now, without those of the admin port.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Sessions) })},
+	{name: "mysql_proxy_admin_sessions", kind: gauge, labels: []string{"loop"},
+		help: "Sessions of the admin port now.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Admin) })},
+	{name: "mysql_proxy_sessions_accepted_total", kind: counter, labels: []string{"loop"},
+		help: "Client sessions so far, without those of the admin port.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Accepted) })},
+	{name: "mysql_proxy_sessions_closed_total", kind: counter, labels: []string{"reason", "fault"},
+		help: "Client sessions that have ended, by why and by whose doing it was: nobody, client, server or proxy.",
+		each: func(f *snapshot, put func(float64, ...string)) {
+			for _, c := range f.Closes {
+				put(float64(c.Sessions), c.Reason, c.Fault)
+			}
+		}},
+	{name: "mysql_proxy_commands_total", kind: counter, labels: []string{"loop"},
+		help: "Commands of clients.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Commands) })},
+	{name: "mysql_proxy_client_received_bytes_total", kind: counter, labels: []string{"loop"},
+		help: "Bytes from clients, as they were before encryption and compression.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.BytesIn) })},
+	{name: "mysql_proxy_client_sent_bytes_total", kind: counter, labels: []string{"loop"},
+		help: "Bytes to clients, before encryption and compression.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.BytesOut) })},
+
+	{name: "mysql_proxy_routed_commands_total", kind: counter, labels: []string{"route", "reason"},
+		help: "Commands of sessions that split, by where they went, primary or replica, and why.",
+		each: func(f *snapshot, put func(float64, ...string)) {
+			for _, r := range f.Routes {
+				put(float64(r.Commands), r.To, r.Reason)
+			}
+		}},
+	{name: "mysql_proxy_pinned_sessions", kind: gauge, labels: []string{"pin"},
+		help: "Sessions whose reads stay at the primary, by why; one that has several reasons counts for each.",
+		each: func(f *snapshot, put func(float64, ...string)) {
+			for _, p := range f.Pins {
+				put(float64(p.Sessions), p.Reason)
+			}
+		}},
+}
+
+type putFunc = func(v float64, labels ...string)
+
+// ofBackends has a row, or several, for each backend. put adds its label.
+func ofBackends(each func(b *engine.BackendFigures, put putFunc)) func(*snapshot, putFunc) {
+	return func(f *snapshot, put putFunc) {
+		for i := range f.Backends {
+			b := &f.Backends[i]
+			each(b, func(v float64, labels ...string) { put(v, append([]string{b.Address}, labels...)...) })
+		}
+	}
+}
+
+// ofLoops has a row for each event loop.
+func ofLoops(value func(l *engine.LoopFigures) float64) func(*snapshot, putFunc) {
+	return func(f *snapshot, put putFunc) {
+		for i := range f.Loops {
+			put(value(&f.Loops[i]), strconv.Itoa(f.Loops[i].Number))
+		}
+	}
+}
+
+// oneOf has a row for each word, with 1 for the one that is.
+func oneOf(words []string, is string, put putFunc) {
+	for _, w := range words {
+		put(truth(w == is), w)
+	}
+}
+
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func unix(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }

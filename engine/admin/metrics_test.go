@@ -1,0 +1,233 @@
+package admin
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"mysqlproxy/engine"
+)
+
+// full are figures in which nothing is missing, each number another one.
+func full() engine.Figures {
+	return engine.Figures{
+		Started: time.Unix(1000, 500e6), Now: time.Unix(2000, 0), Version: "1.2.3",
+		Backends: []engine.BackendFigures{
+			{
+				Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "primary", Leads: true, Weight: 1, Clients: 2, Idle: 3,
+				ProbeLatency: 4 * time.Millisecond,
+			},
+			{
+				Index: 1, Address: "/run/\xffdb.sock", Type: "ro", State: "down", Health: "lagging", Role: "replica", Weight: 5, Clients: 6, Idle: 7,
+				Lag: 8500 * time.Millisecond, LagKnown: true,
+			},
+		},
+		Loops: []engine.LoopFigures{
+			{Number: 0, Sessions: 9, Admin: 10, Accepted: 11, Commands: 12, BytesIn: 13, BytesOut: 14},
+			{Number: 1, Sessions: 15, Admin: 16, Accepted: 17, Commands: 18, BytesIn: 19, BytesOut: 20},
+		},
+		Routes: []engine.RouteFigures{{To: "primary", Reason: "in_transaction", Commands: 21}, {To: "replica", Reason: "read", Commands: 22}},
+		Pins:   []engine.PinFigures{{Reason: "temporary_table", Sessions: 23}},
+		Closes: []engine.CloseFigures{{Reason: "client_quit", Fault: "nobody", Sessions: 24}, {Reason: "server_lost", Fault: "server"}},
+		Splits: 25,
+		Memory: engine.MemoryFigures{Heap: 26, HeapGoal: 27, Total: 28, Goroutines: 29, GCs: 30, GCPauses: 31 * time.Millisecond},
+	}
+}
+
+// exposed are the values of /metrics of the engine's own, by name and labels as
+// the text has them, and the labels that each name has.
+func exposed(t *testing.T, body string) (values map[string]float64, labels map[string][]string, help map[string]string) {
+	t.Helper()
+	p := expfmt.NewTextParser(model.LegacyValidation)
+	all, err := p.TextToMetricFamilies(strings.NewReader(body))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, body)
+	}
+	values, labels, help = map[string]float64{}, map[string][]string{}, map[string]string{}
+	for name, mf := range all {
+		help[name] = mf.GetHelp()
+		labels[name] = []string{}
+		for _, m := range mf.Metric {
+			var text []string
+			for _, l := range m.Label {
+				text = append(text, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+				if !slices.Contains(labels[name], l.GetName()) {
+					labels[name] = append(labels[name], l.GetName())
+				}
+			}
+			key := name
+			if text != nil {
+				key += "{" + strings.Join(text, ",") + "}"
+			}
+			switch {
+			case m.Histogram != nil:
+				values[key+"_count"], values[key+"_sum"] = float64(m.Histogram.GetSampleCount()), m.Histogram.GetSampleSum()
+				for _, b := range m.Histogram.Bucket {
+					values[fmt.Sprintf("%s_bucket %v", key, b.GetUpperBound())] = float64(b.GetCumulativeCount())
+				}
+				if !slices.Contains(labels[name], "le") {
+					labels[name] = append(labels[name], "le")
+				}
+			case m.Counter != nil:
+				values[key] = m.Counter.GetValue()
+			default:
+				values[key] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	return values, labels, help
+}
+
+func TestMetrics(t *testing.T) {
+	addr := serve(t, &told{figures: full()})
+	code, header, body := get(t, addr, "/metrics")
+	if code != 200 || !strings.HasPrefix(header.Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Fatalf("%d %v", code, header)
+	}
+	got, _, _ := exposed(t, body)
+	for name := range got {
+		if !strings.HasPrefix(name, "mysql_proxy_") {
+			delete(got, name)
+		}
+	}
+	const a, b = `backend="10.0.0.1:3306"`, `backend="/run/�db.sock"`
+	want := map[string]float64{
+		`mysql_proxy_build_info{goversion="` + goVersion + `",version="1.2.3"}`: 1,
+		`mysql_proxy_start_time_seconds`:                                        1000.5,
+		`mysql_proxy_ready`:                                                     1,
+		`mysql_proxy_split_brains_total`:                                        25,
+
+		`mysql_proxy_backend_info{` + a + `,type="rw"}`:        1,
+		`mysql_proxy_backend_info{` + b + `,type="ro"}`:        1,
+		`mysql_proxy_backend_leads{` + a + `}`:                 1,
+		`mysql_proxy_backend_leads{` + b + `}`:                 0,
+		`mysql_proxy_backend_weight{` + a + `}`:                1,
+		`mysql_proxy_backend_weight{` + b + `}`:                5,
+		`mysql_proxy_backend_clients{` + a + `}`:               2,
+		`mysql_proxy_backend_clients{` + b + `}`:               6,
+		`mysql_proxy_backend_idle_sessions{` + a + `}`:         3,
+		`mysql_proxy_backend_idle_sessions{` + b + `}`:         7,
+		`mysql_proxy_backend_lag_seconds{` + b + `}`:           8.5,
+		`mysql_proxy_backend_probe_latency_seconds{` + a + `}`: 0.004,
+
+		`mysql_proxy_sessions{loop="0"}`:                    9,
+		`mysql_proxy_sessions{loop="1"}`:                    15,
+		`mysql_proxy_admin_sessions{loop="0"}`:              10,
+		`mysql_proxy_admin_sessions{loop="1"}`:              16,
+		`mysql_proxy_sessions_accepted_total{loop="0"}`:     11,
+		`mysql_proxy_sessions_accepted_total{loop="1"}`:     17,
+		`mysql_proxy_commands_total{loop="0"}`:              12,
+		`mysql_proxy_commands_total{loop="1"}`:              18,
+		`mysql_proxy_client_received_bytes_total{loop="0"}`: 13,
+		`mysql_proxy_client_received_bytes_total{loop="1"}`: 19,
+		`mysql_proxy_client_sent_bytes_total{loop="0"}`:     14,
+		`mysql_proxy_client_sent_bytes_total{loop="1"}`:     20,
+
+		`mysql_proxy_routed_commands_total{reason="in_transaction",route="primary"}`: 21,
+		`mysql_proxy_routed_commands_total{reason="read",route="replica"}`:           22,
+		`mysql_proxy_pinned_sessions{pin="temporary_table"}`:                         23,
+		`mysql_proxy_sessions_closed_total{fault="nobody",reason="client_quit"}`:     24,
+		`mysql_proxy_sessions_closed_total{fault="server",reason="server_lost"}`:     0,
+	}
+	states := func(name, label string, words []string, ofA, ofB string) {
+		for _, w := range words {
+			want[fmt.Sprintf("mysql_proxy_backend_%s{%s,%s=%q}", name, a, label, w)] = truth(w == ofA)
+			want[fmt.Sprintf("mysql_proxy_backend_%s{%s,%s=%q}", name, b, label, w)] = truth(w == ofB)
+		}
+	}
+	states("state", "state", []string{"unknown", "up", "down"}, "up", "down")
+	states("health", "health", backendHealth, "good", "lagging")
+	states("role", "role", []string{"unknown", "primary", "replica", "peer"}, "primary", "replica")
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if v, ok := got[name]; !ok || v != want[name] {
+			t.Errorf("%s is %v (there: %t), want %v", name, v, ok, want[name])
+		}
+		delete(got, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		t.Errorf("%s is %v, and nobody wants it", name, got[name])
+	}
+}
+
+// Names, units, help and labels of all families are as Prometheus has them.
+func TestFamilies(t *testing.T) {
+	addr := serve(t, &told{figures: full()})
+	_, _, body := get(t, addr, "/metrics")
+	_, labels, help := exposed(t, body)
+	name := regexp.MustCompile(`^mysql_proxy_[a-z_]+$`)
+	bounded := []string{"backend", "state", "health", "role", "type", "loop", "reason", "fault", "route", "pin", "version", "goversion"}
+	for i := range families {
+		f := &families[i]
+		if _, ok := labels[f.name]; !ok {
+			t.Errorf("%s is not exposed with all figures known", f.name)
+		}
+		if help[f.name] != f.help || !strings.HasSuffix(f.help, ".") {
+			t.Errorf("%s: help %q, want %q, a sentence", f.name, help[f.name], f.help)
+		}
+		if !name.MatchString(f.name) || (f.kind == counter && f.histogram == nil) != strings.HasSuffix(f.name, "_total") {
+			t.Errorf("%s: counters end in _total and nothing else does", f.name)
+		}
+		for _, unit := range []string{"millis", "_ms", "_us", "minutes", "kib", "mib", "percent"} {
+			if strings.Contains(f.name, unit) {
+				t.Errorf("%s: %s is no base unit", f.name, unit)
+			}
+		}
+		for _, l := range f.labels {
+			if !slices.Contains(bounded, l) {
+				t.Errorf("%s: the label %s is not known to have few values", f.name, l)
+			}
+		}
+	}
+	for _, basic := range []string{"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds", "go_goroutines", "go_memstats_heap_alloc_bytes", "go_info"} {
+		if _, ok := labels[basic]; !ok {
+			t.Errorf("%s is not exposed", basic)
+		}
+	}
+}
+
+// A proxy without backends, loops and splitting exposes what there is.
+func TestMetricsOfAProxyWithoutAnything(t *testing.T) {
+	m := newMetrics(&snapshots{}, slog.New(slog.DiscardHandler))
+	all, err := m.gatherer(&snapshot{}).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range all {
+		if f.GetName() == "mysql_proxy_ready" && f.Metric[0].Gauge.GetValue() == 0 {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("it says %d times that it is not ready, want 1", n)
+	}
+}
+
+// The words of states are all that the engine has.
+func TestWordsOfStates(t *testing.T) {
+	words := func(word func(i int32) string) (all []string) {
+		defer func() { _ = recover() }() // behind the last one
+		for i := int32(0); ; i++ {
+			all = append(all, word(i))
+		}
+	}
+	for _, tc := range []struct {
+		have []string
+		word func(int32) string
+	}{
+		{backendStates, func(i int32) string { return engine.BackendState(i).String() }},
+		{backendHealth, func(i int32) string { return engine.Health(i).String() }},
+	} {
+		if want := words(tc.word); !slices.Equal(tc.have, want) {
+			t.Errorf("the metric has %q, the engine %q", tc.have, want)
+		}
+	}
+}

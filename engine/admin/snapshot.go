@@ -1,0 +1,54 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"mysqlproxy/engine"
+)
+
+const (
+	// loopPatience is how long the loops have to answer. One that turns does so in
+	// less than a millisecond; a Lua hook may take long.
+	loopPatience = 2 * time.Second
+	// snapshotAge is how old figures may be that are told again: however many ask,
+	// the loops are disturbed four times a second at most.
+	snapshotAge = 250 * time.Millisecond
+)
+
+// snapshot is what a source told at one moment.
+type snapshot struct {
+	engine.Figures
+	stopping bool
+}
+
+// snapshots asks a source, once for all who want to know at about the same time.
+type snapshots struct {
+	src  Source
+	turn chan struct{} // holds one while somebody has the fields below
+	last *snapshot
+	at   time.Time
+}
+
+// take is what the source tells, not older than snapshotAge. The snapshot is
+// shared: nobody may change it. An error is ctx's, or that of the source, which has
+// loopPatience to answer.
+func (s *snapshots) take(ctx context.Context) (*snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, loopPatience)
+	defer cancel()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if s.last != nil && time.Since(s.at) < snapshotAge {
+		return s.last, nil
+	}
+	f, err := s.src.Figures(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.last, s.at = &snapshot{f, s.src.Stopping()}, time.Now()
+	return s.last, nil
+}

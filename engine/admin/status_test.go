@@ -1,0 +1,82 @@
+package admin
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"mysqlproxy/engine"
+)
+
+// The document of figures in which nothing is missing. Programs read it: fields
+// may be added, none may go.
+const fullStatus = `{
+  "version": "1.2.3",
+  "started": "1970-01-01T00:16:40.5Z",
+  "now": "1970-01-01T00:33:20Z",
+  "uptime_seconds": 999.5,
+  "ready": true,
+  "not_ready": [],
+  "backends": [
+    {"address": "10.0.0.1:3306", "type": "rw", "state": "up", "health": "good", "role": "primary", "leads": true, "weight": 1, "clients": 2, "idle_sessions": 3,
+     "lag_seconds": null, "probe_latency_seconds": 0.004},
+    {"address": "/run/\ufffddb.sock", "type": "ro", "state": "down", "health": "lagging", "role": "replica", "leads": false, "weight": 5, "clients": 6, "idle_sessions": 7,
+     "lag_seconds": 8.5, "probe_latency_seconds": null}
+  ],
+  "loops": [
+    {"number": 0, "sessions": 9, "admin_sessions": 10, "accepted": 11, "commands": 12, "received_bytes": 13, "sent_bytes": 14},
+    {"number": 1, "sessions": 15, "admin_sessions": 16, "accepted": 17, "commands": 18, "received_bytes": 19, "sent_bytes": 20}
+  ],
+  "sessions": {"open": 24, "admin": 26, "accepted": 28, "closed": [{"reason": "client_quit", "fault": "nobody", "sessions": 24}]},
+  "routes": [{"route": "primary", "reason": "in_transaction", "commands": 21}, {"route": "replica", "reason": "read", "commands": 22}],
+  "pins": [{"pin": "temporary_table", "sessions": 23}],
+  "split_brains": 25,
+  "memory": {"heap_bytes": 26, "heap_goal_bytes": 27, "total_bytes": 28, "goroutines": 29, "collections": 30, "collection_pauses_seconds": 0.031},
+  "events": [
+    {"number": 7, "at": "1970-01-01T00:16:40Z", "kind": "health", "backend": "10.0.0.1:3306", "from": "good", "to": "down", "reason": "\u003cb\u003erefused\u003c/b\u003e"}
+  ]
+}`
+
+func TestStatus(t *testing.T) {
+	addr := serve(t, &told{figures: full(), events: []engine.Event{
+		{Number: 7, At: time.Unix(1000, 0), Kind: engine.EventHealth, Backend: "10.0.0.1:3306", From: "good", To: "down", Reason: "<b>refused</b>"},
+	}})
+	code, header, body := get(t, addr, "/status.json")
+	if code != 200 || header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %v", code, header)
+	}
+	if strings.Contains(body, "<b>") {
+		t.Errorf("it has text that a browser may take for HTML:\n%s", body)
+	}
+	if got, want := compacted(t, body), compacted(t, fullStatus); got != want {
+		t.Errorf("it is\n%s\nwant\n%s", got, want)
+	}
+}
+
+// compacted is a document in one form, whoever wrote it, by another library than
+// the one that is tested.
+func compacted(t *testing.T, text string) string {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Of a proxy with nothing there are empty lists, no nulls.
+func TestStatusOfAProxyWithoutAnything(t *testing.T) {
+	addr := serve(t, &told{stopping: true})
+	_, _, body := get(t, addr, "/status.json")
+	for _, want := range []string{`"backends":[]`, `"loops":[]`, `"closed":[]`, `"routes":[]`, `"pins":[]`, `"events":[]`,
+		`"not_ready":["the proxy is shutting down","no backend is configured"]`, `"ready":false`} {
+		if !strings.Contains(compacted(t, body), want) {
+			t.Errorf("it lacks %s:\n%s", want, body)
+		}
+	}
+}
