@@ -50,6 +50,7 @@ type Loop struct {
 
 	scratch scratch
 	round   uint    // counts calls of settle
+	turns   uint64  // and of event
 	later   []*Conn // have more to do, see postpone
 	laterFD int     // readable while there are any
 
@@ -176,6 +177,7 @@ func (l *Loop) Disarm(t *Timer) { l.wheel.disarm(t) }
 
 // event is called by the poller for each ready descriptor.
 func (l *Loop) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
+	l.turns++
 	if fd < len(l.conns) {
 		if c := l.conns[fd]; c != nil {
 			l.handle(c, ev)

@@ -71,12 +71,17 @@ func (q *outQueue) drop(f *freeList, n int) {
 type freeList struct {
 	head *chunk
 	n    int
+	used int // chunks that are not in the list
 }
+
+// chunkBytes is what one takes.
+const chunkBytes = chunkSize + 24
 
 // maxFree bounds what an idle loop holds: 4 MiB.
 const maxFree = 256
 
 func (f *freeList) get() *chunk {
+	f.used++
 	c := f.head
 	if c == nil {
 		return new(chunk)
@@ -87,6 +92,7 @@ func (f *freeList) get() *chunk {
 }
 
 func (f *freeList) put(c *chunk) {
+	f.used--
 	if f.n == maxFree {
 		return
 	}
