@@ -31,8 +31,12 @@ type Backend struct {
 	state   atomic.Int32
 	since   atomic.Int64 // unix seconds
 	events  *events      // the engine's; nil: nobody is told
-	told    BackendState // that the events know of; under their lock
+	told    BackendState // that the events know of, and since when; under their lock
+	toldAt  time.Time
 	clients atomic.Int64
+
+	connects, failures atomic.Uint64           // of sessions' connects, those of probes apart
+	lastError          atomic.Pointer[failure] // nil: none so far
 
 	auto   bool         // probes tell its role
 	weight atomic.Int32 // of a read-only one next to others, at least 1
@@ -58,6 +62,7 @@ func (b *Backend) Clients() int { return int(b.clients.Load()) }
 // reached is told that the backend has taken a connection. Where probes tell
 // whether one that is DOWN is back, that is not enough.
 func (b *Backend) reached() {
+	b.connects.Add(1)
 	if b.probed.on.Load() && b.State() == BackendDown {
 		return
 	}
@@ -97,7 +102,7 @@ func (b *Backend) changed(s BackendState, why string) {
 		return // who has changed it since tells of it
 	}
 	b.events.put(Event{Kind: EventBackendState, Backend: b.Addr.String(), From: b.told.String(), To: s.String(), Reason: why})
-	b.told = s
+	b.told, b.toldAt = s, time.Now()
 }
 
 // backends are all backends in the order of the configuration.
@@ -135,7 +140,7 @@ func (bs *backends) is(e *Engine, list []*Backend) {
 
 // newBackend is a backend at index i, of an engine with so many loops.
 func newBackend(e *Engine, cfg BackendConfig, i, loops int) *Backend {
-	b := &Backend{Addr: cfg.Addr, ReadOnly: cfg.ReadOnly, host: cfg.Host, index: i, auto: e.backends.auto, events: &e.events}
+	b := &Backend{Addr: cfg.Addr, ReadOnly: cfg.ReadOnly, host: cfg.Host, index: i, auto: e.backends.auto, events: &e.events, toldAt: time.Now()}
 	b.weight.Store(int32(max(1, cfg.Weight)))
 	for range loops {
 		b.pools = append(b.pools, new(pool))

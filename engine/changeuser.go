@@ -72,6 +72,7 @@ func (c *client) changeUser(p []byte, q packet.Request) (used int) {
 		return len(p)
 	}
 	c.commands++
+	s.commands++
 	s.expect(exchange{Request: q, seq: pkt.Seq()})
 	s.command(packet.AppendPacket(nil, 0, payload))
 	return len(pkt)

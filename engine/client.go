@@ -325,6 +325,7 @@ loop:
 				c.quit = true
 			}
 			c.commands++
+			s.commands++
 			if s.zip != nil {
 				s.conn.Write(p[sent:n])
 				sent = n
@@ -345,6 +346,7 @@ func (c *client) replace(s *server, x exchange) {
 	if len(c.loop.packed) == 0 {
 		return
 	}
+	s.commands++
 	if c.answered {
 		s.expect(x)
 	}

@@ -105,7 +105,7 @@ func (scriptless) ReadAuth() (v hook.Verdict)                       { return }
 func (scriptless) ReadAuthResult([]byte) (v hook.Verdict)           { return }
 func (scriptless) ReadQuery([]byte) (v hook.Verdict)                { return }
 func (scriptless) ReadQueryResult(*hook.Injection) (v hook.Verdict) { return }
-func (scriptless) DisconnectClient()                                {}
+func (scriptless) DisconnectClient() (failed bool)                  { return }
 
 // greetAdmin greets as the admin port always has, and offers TLS where the proxy
 // does: by the same certificate, and whoever must have it there must have it here.

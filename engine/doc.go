@@ -31,7 +31,8 @@
 //	compress.go  which side compresses, and the sequence ids there
 //	exchange.go  exchange: a command and the response that is expected
 //	reason.go    CloseReason: why a session ends, and what its client is told
-//	figures.go   what the control plane can ask; figuresask.go asks the loops
+//	figures.go   what the control plane can ask; figuresask.go asks the loops,
+//	             figuressum.go counts by kinds
 //	events.go    Event: the last things that have happened, for the control plane
 //
 // What backends are fit for, and which replica is read from:

@@ -206,6 +206,8 @@ func (e *Engine) woken(b *Backend) {
 
 // fail is told that connecting to b did not work.
 func (b *Backend) fail(e *Engine, err error) {
+	b.failures.Add(1)
+	b.failed(err)
 	if b.set(BackendDown, err.Error()) {
 		e.cfg().Log.Log(context.Background(), LevelMessage, "connecting to backend failed, it is down; retrying with a different backend", "backend", b.Addr.String(), "error", err)
 	}

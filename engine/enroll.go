@@ -37,7 +37,9 @@ func (x *scripted) enroll(pkt packet.Packet, in packet.Login) {
 	var v hook.Verdict
 	if x.has(hook.ReadAuth) {
 		x.queue.Reset()
+		began := x.calls(callReadAuth)
 		v = x.script.ReadAuth()
+		x.called(callReadAuth, began, v.Failed)
 	}
 	if v.Action == hook.SendResult {
 		x.decided(v.Response)
@@ -270,7 +272,9 @@ func (x *scripted) toldLogin(s *server, pkt packet.Packet, done bool) bool {
 	}
 	var v hook.Verdict
 	if x.has(hook.ReadAuthResult) {
+		began := x.calls(callReadAuthResult)
 		v = x.script.ReadAuthResult(pkt.Payload())
+		x.called(callReadAuthResult, began, v.Failed)
 	}
 	if b := x.wants(s, v); b != nil && done && !refused {
 		if c.server != nil {

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -22,7 +24,11 @@ type Figures struct {
 	Pins     []PinFigures     // those of no session too; empty without splitting
 	Closes   []CloseFigures   // those of no session too
 	Splits   uint64           // how often more than one backend was found to be a primary
-	Memory   MemoryFigures
+	// Identities are of sessions that are logged in; empty without splitting.
+	Identities []IdentityFigures
+	Hooks      []HookFigures // of the script, in the order of a session's life; empty without one
+	CPU        time.Duration // that the process has used, user and system together
+	Memory     MemoryFigures
 }
 
 // BackendFigures is what is known of a backend.
@@ -37,10 +43,23 @@ type BackendFigures struct {
 	Weight  int    // of its reads, next to others'
 	Clients int    // sessions that have a session with it, or are connecting to it
 	Idle    int    // server sessions in the loops' pools
+	Servers int    // connections to it, those of Idle and those that are begun or being closed too
+
+	Since     time.Time // when State became what it is; one that is down and is tried again is still down
+	Connects  uint64    // connections that it has taken so far, those of probes apart
+	Failures  uint64    // connects, and greetings and handshakes behind them, that failed so far, those of probes apart
+	Commands  uint64    // of clients and scripts that were sent to it; those that the proxy asks for itself are not in it
+	BytesIn   uint64    // from it, so far, as they were before encryption and compression
+	BytesOut  uint64    // to it, likewise
+	LastError string    // of connects and probes, however long ago; "" if there was none
+	LastAt    time.Time // of that
 
 	Lag          time.Duration // behind its primary,
 	LagKnown     bool          // if that is known
 	ProbeLatency time.Duration // how long it took of late to answer a probe; 0: none was answered
+
+	Probes        uint64 // so far
+	ProbeFailures uint64 // of which failed
 }
 
 // LoopFigures is what an event loop has done and does.
@@ -48,11 +67,16 @@ type LoopFigures struct {
 	Number   int // from 0
 	Sessions int // client sessions now, without those of the admin port
 	Admin    int // sessions of the admin port now
+	Servers  int // connections to backends now, whatever their state
 
 	Accepted uint64 // client sessions so far, without those of the admin port
 	Commands uint64 // of those sessions
 	BytesIn  uint64 // from clients, as they were before encryption and compression
 	BytesOut uint64 // to clients, likewise
+
+	Turns   uint64 // how often a socket, or another descriptor of the loop's, was found ready
+	Waiting int    // bytes that wait for peers to take them
+	Buffers int    // memory for what is read and what waits, in bytes
 }
 
 // RouteFigures counts commands of sessions that split.
@@ -74,6 +98,26 @@ type CloseFigures struct {
 	Reason   string // of a CloseReason
 	Fault    string // of its Fault
 	Sessions uint64 // so far
+}
+
+// IdentityFigures counts sessions by how the proxy has come to own what it needs
+// to log in as their users, or by why it has not.
+type IdentityFigures struct {
+	How      string // "users_file", "relay", "sync"; or the reason of Engine.Anonymous
+	Owned    bool   // the former
+	Sessions int    // now
+}
+
+// HookFigures counts the calls of one of a script's hooks.
+type HookFigures struct {
+	Hook     string // "read_query" and so on
+	Calls    uint64
+	Failures uint64 // calls that raised an error or returned what means nothing
+	// Timed is how many of the calls were measured, one of 16 on each loop, and Time
+	// is how long those took in sum, with the wait for the other hooks that run at
+	// the time.
+	Timed uint64
+	Time  time.Duration
 }
 
 // MemoryFigures is what the process takes. Sizes are in bytes.
@@ -105,7 +149,10 @@ type SessionFigures struct {
 
 	Home   string // the backend whose session it writes at; "" if it has none now
 	Thread uint32 // its connection id there, 0 if it has none now
-	Reader string // the replica that it has a session with, "" if it has none
+	// Identity is how the proxy owns what it needs to log in as the user, or why it
+	// does not: see IdentityFigures. It is "" without splitting.
+	Identity string
+	Reader   string // the replica that it has a session with, "" if it has none
 
 	Pins          []string // why its reads stay at the primary, as RouteReason; nil if they do not, and without splitting
 	InTransaction bool     // as the server has said last
@@ -113,6 +160,8 @@ type SessionFigures struct {
 
 	LastRoute  string // "primary" or "replica", where its last command went; "" without splitting
 	LastReason string // of a RouteReason: why
+
+	Waits string // what the client's next command waits for: "reader", "home", "answer", "state", "pool"; "" if it does not wait
 
 	Commands uint64
 	BytesIn  uint64 // from the client, before encryption and compression
@@ -129,6 +178,10 @@ type PoolFigures struct {
 	Backend string // its address
 	User    string
 	Idle    int
+	// Reserved are those of Idle that are kept for the session that had them last,
+	// as they are in a transaction or the like.
+	Reserved   int
+	OldestIdle time.Duration // 100 ms fine
 }
 
 // Figures asks for all that is counted. An error is ctx's.
@@ -137,47 +190,47 @@ func (e *Engine) Figures(ctx context.Context) (Figures, error) {
 	if err != nil {
 		return Figures{}, err
 	}
-	f := Figures{Started: e.started, Now: time.Now(), Version: e.cfg().Version, Splits: e.Splits(), Memory: memoryFigures()}
-	backends := e.backends.all()
-	for _, b := range backends {
-		f.Backends = append(f.Backends, e.backends.figures(b))
-	}
+	f := Figures{Started: e.started, Now: time.Now(), Version: e.cfg().Version, Splits: e.Splits(), CPU: processTime(), Memory: memoryFigures()}
 	var all tally
 	for _, l := range loops {
 		f.Loops = append(f.Loops, l.loop)
 		all.add(&l.tally)
-		for i, b := range backends {
-			f.Backends[i].Idle += l.idle[b]
-		}
 	}
-	f.Routes, f.Pins, f.Closes = all.routeFigures(e), all.pinFigures(e), all.closeFigures()
+	for _, b := range e.backends.all() {
+		bf := e.backends.figures(b)
+		for _, l := range loops {
+			l.backends[b].fill(&bf)
+		}
+		f.Backends = append(f.Backends, bf)
+	}
+	f.Closes = all.closeFigures()
+	if e.scripts != nil {
+		f.Hooks = all.hookFigures()
+	} else if e.cfg().Split {
+		f.Routes, f.Pins, f.Identities = all.routeFigures(), all.pinFigures(), all.identityFigures()
+	}
 	return f, nil
 }
 
 // Sessions are all client sessions, those of the admin port too, the oldest first.
 // An error is ctx's.
 func (e *Engine) Sessions(ctx context.Context) ([]SessionFigures, error) {
-	return gather(ctx, e, (*loop).sessions, func(a, b SessionFigures) bool { return a.ID < b.ID })
+	lists, err := askLoops(ctx, e, (*loop).sessions)
+	if err != nil {
+		return nil, err
+	}
+	var all []SessionFigures
+	for _, list := range lists {
+		for i := range list {
+			all = append(all, list[i].session())
+		}
+	}
+	slices.SortFunc(all, func(a, b SessionFigures) int { return cmp.Compare(a.ID, b.ID) })
+	return all, nil
 }
 
 // Pools are the idle server sessions, by loop, backend and user. An error is ctx's.
 func (e *Engine) Pools(ctx context.Context) ([]PoolFigures, error) {
-	return gather(ctx, e, (*loop).poolFigures, nil)
-}
-
-// figures is what is known of b without the loops.
-func (bs *backends) figures(b *Backend) BackendFigures {
-	lag, known := b.Lag()
-	if b.prober.Load() == nil {
-		lag, known = 0, false
-	}
-	kind := "rw"
-	if b.ReadOnly {
-		kind = "ro"
-	}
-	return BackendFigures{
-		Index: b.index, Address: b.Addr.String(), Type: kind, State: b.State().String(), Health: b.Health().String(),
-		Role: role(b.probed.role.Load()).String(), Leads: bs.leads(b), Weight: int(b.weight.Load()), Clients: b.Clients(),
-		Lag: lag, LagKnown: known, ProbeLatency: b.Latency(),
-	}
+	lists, err := askLoops(ctx, e, (*loop).poolFigures)
+	return slices.Concat(lists...), err
 }

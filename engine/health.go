@@ -59,6 +59,8 @@ type probed struct {
 	latency  atomic.Int64 // nanoseconds, of late; 0: nobody knows
 	readOnly atomic.Bool  // it said so when it was last asked
 	role     atomic.Int32 // a role
+
+	probes, failures atomic.Uint64
 }
 
 // Health is what probes have found.

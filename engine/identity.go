@@ -48,7 +48,21 @@ type identity struct {
 	user       string
 	secret     *packet.Secret
 	attributes []byte // the connection attributes that the client has sent
+	source     source // of the secret
 }
+
+// source is how the proxy has come by a secret. Its String is the word of the
+// console and the label of the metric.
+type source uint8
+
+const (
+	sourceUsersFile source = iota
+	sourceRelay            // the client has given it, or said it in a way that can be read
+	sourceSync             // the hash that the server has
+	sources                // their number
+)
+
+func (s source) String() string { return [...]string{"users_file", "relay", "sync"}[s] }
 
 // mark tells secrets apart without being one.
 type mark [sha256.Size]byte

@@ -72,6 +72,7 @@ type owning struct {
 
 	// What was seen.
 	seen      *packet.Secret
+	source    source // of what secret returns
 	native    []byte // the client's last response, if it was that plugin's,
 	mixed     []byte // to this challenge
 	empty     bool   // the last response was that of an empty password
@@ -505,7 +506,7 @@ func (o *owning) done() {
 	if secret == nil {
 		o.c.identified(nil, o.user, why)
 	} else {
-		o.c.identified(&identity{user: o.user, secret: secret, attributes: o.attributes}, o.user, anonNone)
+		o.c.identified(&identity{user: o.user, secret: secret, attributes: o.attributes, source: o.source}, o.user, anonNone)
 	}
 }
 
@@ -519,10 +520,12 @@ func (o *owning) secret() (*packet.Secret, anonymity) {
 		seen.Clear()
 		seen = nil
 	}
+	o.source = sourceUsersFile
 	switch {
 	case o.listed && !o.entry.Hashed:
 		return packet.NewSecret(o.entry.Password), anonNone
 	case seen != nil:
+		o.source = sourceRelay
 		return seen, anonNone
 	case o.listed:
 		if secret, ok := packet.VerifyNative(o.native, o.mixed, o.entry.Hash); ok {
@@ -530,8 +533,10 @@ func (o *owning) secret() (*packet.Secret, anonymity) {
 		}
 	}
 	if o.empty && (mode == AuthRelay || mode == AuthAuto) {
+		o.source = sourceRelay
 		return packet.NewSecret(nil), anonNone
 	}
+	o.source = sourceSync
 	if cfg.Hashes != nil && len(o.native) > 0 && (mode == AuthSync || mode == AuthAuto) {
 		for _, hash := range cfg.Hashes(o.user) {
 			if secret, ok := packet.VerifyNative(o.native, o.mixed, hash); ok {

@@ -126,6 +126,7 @@ func mayMove(query []byte) bool {
 
 // transmit is the last step of send.
 func (x *scripted) transmit(s *server, q query) {
+	s.commands++
 	if q.Command.HasResponse() {
 		s.expect(q.exchange)
 	}

@@ -23,6 +23,7 @@ type loop struct {
 	accepted uint64                             // client sessions, without the admin port's, as in what follows
 	over     struct{ commands, in, out uint64 } // of those that have ended
 	closes   [reasons]uint64                    // how many have, by why
+	hooks    [callKinds]hookTally               // scripts' hooks; the admin port's script is none of them
 	routes   [2][routeReasons]uint64            // commands of sessions that split, by where they went and why
 
 	packed     []byte          // a query of a script as packets, and what goes before it: for one write

@@ -33,6 +33,7 @@ type pool struct {
 	logs    logs         // whether the backend's writes have GTIDs; the loop's
 	speed   speed        // of the backend's answers to reads; the loop's
 	applied packet.GTIDs // what the backend is known to have of sessions' writes; the loop's
+	over    traffic      // of server sessions that have ended; the loop's
 }
 
 // logs is whether a server gives GTIDs to writes.
@@ -297,6 +298,7 @@ func (s *server) park() {
 		x.given = append(x.given, make([]*server, n)...)
 	}
 	x.given[s.backend.index] = s
+	s.since = l.Now()
 	s.enter(serverIdle)
 	p.put(s)
 	if !s.reserved && !s.backend.ReadOnly && len(l.waiting) > 0 {

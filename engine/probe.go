@@ -142,6 +142,11 @@ func (p *prober) probe(ctx context.Context) (f findings, err error) {
 // takes acts on what a probe has found, and says how long to wait for the next one.
 func (p *prober) takes(f findings, err error, now time.Time) (pause time.Duration) {
 	pause, p.soonest = p.cfg.Interval, probeSoonest
+	p.b.probed.probes.Add(1)
+	if err != nil && number(err) != errOffline {
+		p.b.probed.failures.Add(1)
+		p.b.failed(err)
+	}
 	switch {
 	case err == nil:
 		p.succeeded(f, now)

@@ -429,6 +429,7 @@ func (sp *splitting) again(why RouteReason) {
 	if why == RouteReplicaError && readOnly(sp.refusal) {
 		sp.after = pending{on: true, effects: packet.EffectFunction}
 	}
+	h.commands++
 	h.expect(exchange{Request: q, seq: pkt.Seq(), writes: sp.after.on})
 	h.command(bytes.Clone(command))
 	if len(sp.question) == 0 {

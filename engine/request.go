@@ -222,7 +222,9 @@ func (x *scripted) command(cmd []byte) {
 	}
 	var v hook.Verdict
 	if x.has(hook.ReadQuery) && len(payload) > 0 {
+		began := x.calls(callReadQuery)
 		v = x.script.ReadQuery(payload)
+		x.called(callReadQuery, began, v.Failed)
 	}
 	queued := x.queue.Len()
 	switch {

@@ -253,7 +253,9 @@ func (x *scripted) fill(in *hook.Injection, s *server) {
 func (x *scripted) decide(in *hook.Injection, collected bool) (relayed bool) {
 	var v hook.Verdict
 	if x.has(hook.ReadQueryResult) {
+		began := x.calls(callReadQueryResult)
 		v = x.script.ReadQueryResult(in)
+		x.called(callReadQueryResult, began, v.Failed)
 	}
 	relayed = x.act(v, in, collected)
 	if v.Free {

@@ -168,7 +168,9 @@ func (x *scripted) connect() {
 	x.chosen, x.kind = 0, loginFresh
 	var v hook.Verdict
 	if x.has(hook.ConnectServer) {
+		began := x.calls(callConnectServer)
 		v = x.script.ConnectServer()
+		x.called(callConnectServer, began, v.Failed)
 	}
 	if v.Action == hook.SendResult {
 		if c.server != nil {
@@ -247,7 +249,10 @@ func (x *scripted) greeted(s *server, pkt packet.Packet, g *packet.Greeting) {
 	}
 	x.greeting(s.half)
 	if x.has(hook.ReadHandshake) {
-		if v := x.script.ReadHandshake(); v.Action == hook.SendResult {
+		began := x.calls(callReadHandshake)
+		v := x.script.ReadHandshake()
+		x.called(callReadHandshake, began, v.Failed)
+		if v.Action == hook.SendResult {
 			c.write(appendPackets(nil, 0, v.Response))
 			c.end(ReasonScript, nil)
 			return
@@ -321,7 +326,8 @@ func (x *scripted) disconnect() {
 		x.leave()
 	}
 	if x.has(hook.DisconnectClient) && x.kind != loginAdmin {
-		x.script.DisconnectClient()
+		began := x.calls(callDisconnectClient)
+		x.called(callDisconnectClient, began, x.script.DisconnectClient())
 	}
 	if !x.reserves {
 		return

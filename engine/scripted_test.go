@@ -70,8 +70,9 @@ func (o *scriptOf) ReadQuery(p []byte) hook.Verdict {
 func (o *scriptOf) ReadQueryResult(in *hook.Injection) hook.Verdict {
 	return o.locked(func() hook.Verdict { return o.result(o.s, in) })
 }
-func (o *scriptOf) DisconnectClient() {
+func (o *scriptOf) DisconnectClient() (failed bool) {
 	o.locked(func() hook.Verdict { o.gone(o.s); return hook.Verdict{} })
+	return false
 }
 
 // with is a change of a configuration that gives it the script h.

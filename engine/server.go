@@ -75,6 +75,8 @@ type server struct {
 	// packets that are no commands.
 	dialogue bool
 
+	commands uint64 // that clients and scripts have sent on it
+
 	// Of a scripted session.
 	moved     bool           // its database may be another than who says: there was a USE
 	collation byte           // the server's own, of its greeting
@@ -403,6 +405,7 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 		s.loop.pool(s.backend).drop(s)
 	}
 	s.enter(serverClosed)
+	s.loop.parted(s)
 	if was > serverGreeting && was < serverClosing {
 		s.backend.suspect()
 	}

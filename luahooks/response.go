@@ -34,6 +34,7 @@ const (
 func refusal(text string) hook.Verdict {
 	return hook.Verdict{
 		Action:   hook.SendResult,
+		Failed:   true,
 		Response: [][]byte{packet.AppendERR(nil, errUnknown, defaultState, text)},
 	}
 }

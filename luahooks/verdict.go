@@ -203,15 +203,17 @@ func (s *script) decidedResult(in *hook.Injection, n int, ok bool) hook.Verdict 
 }
 
 // DisconnectClient calls disconnect_client, whose return value has no meaning.
-func (s *script) DisconnectClient() {
+func (s *script) DisconnectClient() (failed bool) {
 	if s.stage < notRun {
-		return
+		return false
 	}
 	s.enter()
 	defer s.leave()
-	if s.usable() {
-		s.decision(hook.DisconnectClient)
+	if !s.usable() {
+		return false
 	}
+	_, ok := s.decision(hook.DisconnectClient)
+	return !ok
 }
 
 // decision calls a hook of the login, or the last one, and returns its number:

@@ -184,14 +184,15 @@ func (s *tracedScript) ReadQueryResult(in *hook.Injection) hook.Verdict {
 	return v
 }
 
-func (s *tracedScript) DisconnectClient() {
+func (s *tracedScript) DisconnectClient() (failed bool) {
 	s.hooked(hook.DisconnectClient, "", func() hook.Verdict {
-		s.Script.DisconnectClient()
-		return hook.Verdict{}
+		failed = s.Script.DisconnectClient()
+		return hook.Verdict{Failed: failed}
 	})
 	t := s.trace
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = true
 	t.changed.Broadcast()
+	return failed
 }

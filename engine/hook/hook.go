@@ -54,8 +54,8 @@ type Script interface {
 	ReadQuery(payload []byte) Verdict
 	// ReadQueryResult is told of the response to a query of the queue.
 	ReadQueryResult(in *Injection) Verdict
-	// DisconnectClient is the last call.
-	DisconnectClient()
+	// DisconnectClient is the last call. It tells whether the hook raised an error.
+	DisconnectClient() (failed bool)
 }
 
 // Action is what a hook decides.
@@ -81,7 +81,8 @@ const (
 type Verdict struct {
 	Action Action
 	// Failed: the hook raised an error, or ReadQuery returned a number that means
-	// nothing. It is in the log, and Action is Default.
+	// nothing. It is in the log, and Action is Default; or the script could not be
+	// loaded, and Response says so to the client.
 	Failed bool
 	// Free, of ReadQueryResult: nobody refers to the injection or to its packets any
 	// more. The engine may use their memory again.
