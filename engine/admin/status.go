@@ -137,15 +137,16 @@ func (f *snapshot) status(events []engine.Event) *status {
 		})
 	}
 	d.Sessions.Closed = []statusClose{}
-	for _, l := range f.Loops {
-		d.Loops = append(d.Loops, statusLoop(l))
+	for i := range f.Loops {
+		l := &f.Loops[i]
+		d.Loops = append(d.Loops, statusLoop{l.Number, l.Sessions, l.Admin, l.Accepted, l.Commands, l.BytesIn, l.BytesOut})
 		d.Sessions.Open += l.Sessions
 		d.Sessions.Admin += l.Admin
 		d.Sessions.Accepted += l.Accepted
 	}
 	for _, c := range f.Closes {
 		if c.Sessions > 0 {
-			d.Sessions.Closed = append(d.Sessions.Closed, statusClose(c))
+			d.Sessions.Closed = append(d.Sessions.Closed, statusClose{c.Reason, c.Fault, c.Sessions})
 		}
 	}
 	for _, x := range f.Routes {
