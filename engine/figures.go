@@ -60,6 +60,8 @@ type BackendFigures struct {
 
 	Probes        uint64 // so far
 	ProbeFailures uint64 // of which failed
+	// ProbeTimes are of the probes that were answered; empty without probes.
+	ProbeTimes Histogram
 }
 
 // LoopFigures is what an event loop has done and does.

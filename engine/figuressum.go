@@ -217,6 +217,7 @@ func (bs *backends) figures(b *Backend) BackendFigures {
 	}
 	if b.prober.Load() != nil {
 		f.Lag, f.LagKnown = b.Lag()
+		f.ProbeTimes = b.probed.spread.histogram()
 	}
 	if last := b.lastError.Load(); last != nil {
 		f.LastError, f.LastAt = last.what, last.at

@@ -61,6 +61,7 @@ type probed struct {
 	role     atomic.Int32 // a role
 
 	probes, failures atomic.Uint64
+	spread           probeSpread // of how long those took that were answered
 }
 
 // Health is what probes have found.

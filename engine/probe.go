@@ -149,6 +149,7 @@ func (p *prober) takes(f findings, err error, now time.Time) (pause time.Duratio
 	}
 	switch {
 	case err == nil:
+		p.b.probed.spread.add(f.took)
 		p.succeeded(f, now)
 	case number(err) == errOffline:
 		p.succeeded(findings{offline: true, took: p.b.Latency()}, now)
