@@ -80,9 +80,34 @@ var families = []family{
 	{name: "mysql_proxy_backend_clients", kind: gauge, labels: []string{"backend"},
 		help: "Client sessions that have a session with the backend, or are connecting to it.",
 		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Clients)) })},
+	{name: "mysql_proxy_backend_state_start_time_seconds", kind: gauge, labels: []string{"backend"},
+		help: "When the state of the backend became what it is, in seconds since 1970.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) {
+			if !b.Since.IsZero() {
+				put(unix(b.Since))
+			}
+		})},
+	{name: "mysql_proxy_backend_sessions", kind: gauge, labels: []string{"backend"},
+		help: "Sessions with the backend, those in the pools, and those that are begun or being closed, too.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Servers)) })},
 	{name: "mysql_proxy_backend_idle_sessions", kind: gauge, labels: []string{"backend"},
 		help: "Sessions with the backend that are in the pools.",
 		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Idle)) })},
+	{name: "mysql_proxy_backend_connects_total", kind: counter, labels: []string{"backend"},
+		help: "Connections that the backend has taken, those of probes apart.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Connects)) })},
+	{name: "mysql_proxy_backend_connect_failures_total", kind: counter, labels: []string{"backend"},
+		help: "Connects, and greetings and handshakes behind them, that failed, those of probes apart.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Failures)) })},
+	{name: "mysql_proxy_backend_commands_total", kind: counter, labels: []string{"backend"},
+		help: "Commands of clients and scripts that were sent to the backend.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Commands)) })},
+	{name: "mysql_proxy_backend_received_bytes_total", kind: counter, labels: []string{"backend"},
+		help: "Bytes from the backend, as they were before encryption and compression.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.BytesIn)) })},
+	{name: "mysql_proxy_backend_sent_bytes_total", kind: counter, labels: []string{"backend"},
+		help: "Bytes to the backend, before encryption and compression.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.BytesOut)) })},
 	{name: "mysql_proxy_backend_lag_seconds", kind: gauge, labels: []string{"backend"},
 		help: "How far the backend is behind its primary; absent where that is not known.",
 		each: ofBackends(func(b *engine.BackendFigures, put putFunc) {
@@ -97,6 +122,21 @@ var families = []family{
 				put(b.ProbeLatency.Seconds())
 			}
 		})},
+	{name: "mysql_proxy_backend_probe_duration_seconds", labels: []string{"backend"},
+		help: "How long health probes took that were answered.",
+		histogram: func(f *snapshot, put func(buckets, ...string)) {
+			for i := range f.Backends {
+				if b := &f.Backends[i]; b.ProbeTimes.Bounds != nil {
+					put(bucketsOf(b.ProbeTimes), b.Address)
+				}
+			}
+		}},
+	{name: "mysql_proxy_backend_probes_total", kind: counter, labels: []string{"backend"},
+		help: "Health probes.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Probes)) })},
+	{name: "mysql_proxy_backend_probe_failures_total", kind: counter, labels: []string{"backend"},
+		help: "Health probes that failed.",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.ProbeFailures)) })},
 	{name: "mysql_proxy_split_brains_total", kind: counter,
 		help: "How often more than one backend was found to be a primary.",
 		each: func(f *snapshot, put func(float64, ...string)) { put(float64(f.Splits)) }},
@@ -107,6 +147,9 @@ var families = []family{
 	{name: "mysql_proxy_admin_sessions", kind: gauge, labels: []string{"loop"},
 		help: "Sessions of the admin port now.",
 		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Admin) })},
+	{name: "mysql_proxy_server_sessions", kind: gauge, labels: []string{"loop"},
+		help: "Sessions with backends now, whatever their state.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Servers) })},
 	{name: "mysql_proxy_sessions_accepted_total", kind: counter, labels: []string{"loop"},
 		help: "Client sessions so far, without those of the admin port.",
 		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Accepted) })},
@@ -127,6 +170,16 @@ var families = []family{
 		help: "Bytes to clients, before encryption and compression.",
 		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.BytesOut) })},
 
+	{name: "mysql_proxy_loop_turns_total", kind: counter, labels: []string{"loop"},
+		help: "How often a socket, or another descriptor of the loop's, was found ready.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Turns) })},
+	{name: "mysql_proxy_loop_waiting_bytes", kind: gauge, labels: []string{"loop"},
+		help: "Bytes that wait for clients and backends to take them.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Waiting) })},
+	{name: "mysql_proxy_loop_buffer_bytes", kind: gauge, labels: []string{"loop"},
+		help: "Memory for what is read and what waits.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Buffers) })},
+
 	{name: "mysql_proxy_routed_commands_total", kind: counter, labels: []string{"route", "reason"},
 		help: "Commands of sessions that split, by where they went, primary or replica, and why.",
 		each: func(f *snapshot, put func(float64, ...string)) {
@@ -141,6 +194,26 @@ var families = []family{
 				put(float64(p.Sessions), p.Reason)
 			}
 		}},
+	{name: "mysql_proxy_identities", kind: gauge, labels: []string{"how", "owned"},
+		help: "Sessions by how the proxy has come to own what it needs to log in as their users (owned is true), or why it has not.",
+		each: func(f *snapshot, put func(float64, ...string)) {
+			for _, i := range f.Identities {
+				put(float64(i.Sessions), i.How, strconv.FormatBool(i.Owned))
+			}
+		}},
+
+	{name: "mysql_proxy_hook_calls_total", kind: counter, labels: []string{"hook"},
+		help: "Calls of the script's functions.",
+		each: ofHooks(func(h *engine.HookFigures) float64 { return float64(h.Calls) })},
+	{name: "mysql_proxy_hook_failures_total", kind: counter, labels: []string{"hook"},
+		help: "Calls that raised an error or returned what means nothing.",
+		each: ofHooks(func(h *engine.HookFigures) float64 { return float64(h.Failures) })},
+	{name: "mysql_proxy_hook_timed_calls_total", kind: counter, labels: []string{"hook"},
+		help: "Calls whose time was measured, one of 16.",
+		each: ofHooks(func(h *engine.HookFigures) float64 { return float64(h.Timed) })},
+	{name: "mysql_proxy_hook_timed_seconds_total", kind: counter, labels: []string{"hook"},
+		help: "How long those took in sum, the wait for other hooks that ran at the time included.",
+		each: ofHooks(func(h *engine.HookFigures) float64 { return h.Time.Seconds() })},
 }
 
 type putFunc = func(v float64, labels ...string)
@@ -162,6 +235,27 @@ func ofLoops(value func(l *engine.LoopFigures) float64) func(*snapshot, putFunc)
 			put(value(&f.Loops[i]), strconv.Itoa(f.Loops[i].Number))
 		}
 	}
+}
+
+// ofHooks has a row for each hook that the script has.
+func ofHooks(value func(h *engine.HookFigures) float64) func(*snapshot, putFunc) {
+	return func(f *snapshot, put putFunc) {
+		for i := range f.Hooks {
+			put(value(&f.Hooks[i]), f.Hooks[i].Hook)
+		}
+	}
+}
+
+// bucketsOf is h in seconds.
+func bucketsOf(h engine.Histogram) buckets {
+	b := buckets{sum: h.Sum.Seconds(), upTo: map[float64]uint64{}}
+	for i, n := range h.Counts {
+		b.count += n
+		if i < len(h.Bounds) {
+			b.upTo[h.Bounds[i].Seconds()] = b.count
+		}
+	}
+	return b
 }
 
 // oneOf has a row for each word, with 1 for the one that is.

@@ -23,7 +23,9 @@ func full() engine.Figures {
 		Backends: []engine.BackendFigures{
 			{
 				Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "primary", Leads: true, Weight: 1, Clients: 2, Idle: 3,
-				ProbeLatency: 4 * time.Millisecond,
+				ProbeLatency: 4 * time.Millisecond, Servers: 32, Since: time.Unix(1100, 0), Connects: 33, Failures: 34, Commands: 35, BytesIn: 36, BytesOut: 37,
+				LastError: "refused", LastAt: time.Unix(1200, 0), Probes: 38, ProbeFailures: 39,
+				ProbeTimes: engine.Histogram{Bounds: []time.Duration{time.Millisecond, time.Second}, Counts: []uint64{1, 2, 4}, Sum: 2500 * time.Millisecond},
 			},
 			{
 				Index: 1, Address: "/run/\xffdb.sock", Type: "ro", State: "down", Health: "lagging", Role: "replica", Weight: 5, Clients: 6, Idle: 7,
@@ -31,14 +33,17 @@ func full() engine.Figures {
 			},
 		},
 		Loops: []engine.LoopFigures{
-			{Number: 0, Sessions: 9, Admin: 10, Accepted: 11, Commands: 12, BytesIn: 13, BytesOut: 14},
-			{Number: 1, Sessions: 15, Admin: 16, Accepted: 17, Commands: 18, BytesIn: 19, BytesOut: 20},
+			{Number: 0, Sessions: 9, Admin: 10, Accepted: 11, Commands: 12, BytesIn: 13, BytesOut: 14, Servers: 40, Turns: 41, Waiting: 42, Buffers: 43},
+			{Number: 1, Sessions: 15, Admin: 16, Accepted: 17, Commands: 18, BytesIn: 19, BytesOut: 20, Servers: 44, Turns: 45, Waiting: 46, Buffers: 47},
 		},
-		Routes: []engine.RouteFigures{{To: "primary", Reason: "in_transaction", Commands: 21}, {To: "replica", Reason: "read", Commands: 22}},
-		Pins:   []engine.PinFigures{{Reason: "temporary_table", Sessions: 23}},
-		Closes: []engine.CloseFigures{{Reason: "client_quit", Fault: "nobody", Sessions: 24}, {Reason: "server_lost", Fault: "server"}},
-		Splits: 25,
-		Memory: engine.MemoryFigures{Heap: 26, HeapGoal: 27, Total: 28, Goroutines: 29, GCs: 30, GCPauses: 31 * time.Millisecond},
+		Routes:     []engine.RouteFigures{{To: "primary", Reason: "in_transaction", Commands: 21}, {To: "replica", Reason: "read", Commands: 22}},
+		Pins:       []engine.PinFigures{{Reason: "temporary_table", Sessions: 23}},
+		Closes:     []engine.CloseFigures{{Reason: "client_quit", Fault: "nobody", Sessions: 24}, {Reason: "server_lost", Fault: "server"}},
+		Splits:     25,
+		Identities: []engine.IdentityFigures{{How: "relay", Owned: true, Sessions: 48}, {How: "no_password", Sessions: 49}},
+		Hooks:      []engine.HookFigures{{Hook: "read_query", Calls: 50, Failures: 51, Timed: 52, Time: 53 * time.Millisecond}},
+		CPU:        54 * time.Second,
+		Memory:     engine.MemoryFigures{Heap: 26, HeapGoal: 27, Total: 28, Goroutines: 29, GCs: 30, GCPauses: 31 * time.Millisecond},
 	}
 }
 
@@ -118,6 +123,44 @@ func TestMetrics(t *testing.T) {
 		`mysql_proxy_backend_lag_seconds{` + b + `}`:           8.5,
 		`mysql_proxy_backend_probe_latency_seconds{` + a + `}`: 0.004,
 
+		`mysql_proxy_backend_sessions{` + a + `}`:                            32,
+		`mysql_proxy_backend_sessions{` + b + `}`:                            0,
+		`mysql_proxy_backend_state_start_time_seconds{` + a + `}`:            1100,
+		`mysql_proxy_backend_connects_total{` + a + `}`:                      33,
+		`mysql_proxy_backend_connects_total{` + b + `}`:                      0,
+		`mysql_proxy_backend_connect_failures_total{` + a + `}`:              34,
+		`mysql_proxy_backend_connect_failures_total{` + b + `}`:              0,
+		`mysql_proxy_backend_commands_total{` + a + `}`:                      35,
+		`mysql_proxy_backend_commands_total{` + b + `}`:                      0,
+		`mysql_proxy_backend_received_bytes_total{` + a + `}`:                36,
+		`mysql_proxy_backend_received_bytes_total{` + b + `}`:                0,
+		`mysql_proxy_backend_sent_bytes_total{` + a + `}`:                    37,
+		`mysql_proxy_backend_sent_bytes_total{` + b + `}`:                    0,
+		`mysql_proxy_backend_probes_total{` + a + `}`:                        38,
+		`mysql_proxy_backend_probes_total{` + b + `}`:                        0,
+		`mysql_proxy_backend_probe_failures_total{` + a + `}`:                39,
+		`mysql_proxy_backend_probe_failures_total{` + b + `}`:                0,
+		`mysql_proxy_backend_probe_duration_seconds{` + a + `}_count`:        7,
+		`mysql_proxy_backend_probe_duration_seconds{` + a + `}_sum`:          2.5,
+		`mysql_proxy_backend_probe_duration_seconds{` + a + `}_bucket 0.001`: 1,
+		`mysql_proxy_backend_probe_duration_seconds{` + a + `}_bucket 1`:     3,
+		`mysql_proxy_backend_probe_duration_seconds{` + a + `}_bucket +Inf`:  7,
+
+		`mysql_proxy_server_sessions{loop="0"}`:                   40,
+		`mysql_proxy_server_sessions{loop="1"}`:                   44,
+		`mysql_proxy_loop_turns_total{loop="0"}`:                  41,
+		`mysql_proxy_loop_turns_total{loop="1"}`:                  45,
+		`mysql_proxy_loop_waiting_bytes{loop="0"}`:                42,
+		`mysql_proxy_loop_waiting_bytes{loop="1"}`:                46,
+		`mysql_proxy_loop_buffer_bytes{loop="0"}`:                 43,
+		`mysql_proxy_loop_buffer_bytes{loop="1"}`:                 47,
+		`mysql_proxy_identities{how="relay",owned="true"}`:        48,
+		`mysql_proxy_identities{how="no_password",owned="false"}`: 49,
+		`mysql_proxy_hook_calls_total{hook="read_query"}`:         50,
+		`mysql_proxy_hook_failures_total{hook="read_query"}`:      51,
+		`mysql_proxy_hook_timed_calls_total{hook="read_query"}`:   52,
+		`mysql_proxy_hook_timed_seconds_total{hook="read_query"}`: 0.053,
+
 		`mysql_proxy_sessions{loop="0"}`:                    9,
 		`mysql_proxy_sessions{loop="1"}`:                    15,
 		`mysql_proxy_admin_sessions{loop="0"}`:              10,
@@ -163,7 +206,7 @@ func TestFamilies(t *testing.T) {
 	_, _, body := get(t, addr, "/metrics")
 	_, labels, help := exposed(t, body)
 	name := regexp.MustCompile(`^mysql_proxy_[a-z_]+$`)
-	bounded := []string{"backend", "state", "health", "role", "type", "loop", "reason", "fault", "route", "pin", "version", "goversion"}
+	bounded := []string{"backend", "state", "health", "role", "type", "loop", "reason", "fault", "route", "pin", "version", "goversion", "how", "owned", "hook"}
 	for i := range families {
 		f := &families[i]
 		if _, ok := labels[f.name]; !ok {

@@ -24,14 +24,17 @@ type status struct {
 	Ready    bool     `json:"ready"`
 	NotReady []string `json:"not_ready"` // why, in words
 
-	Backends []statusBackend `json:"backends"`
-	Loops    []statusLoop    `json:"loops"`
-	Sessions statusSessions  `json:"sessions"`
-	Routes   []statusRoute   `json:"routes"`
-	Pins     []statusPin     `json:"pins"`
-	Splits   uint64          `json:"split_brains"`
-	Memory   statusMemory    `json:"memory"`
-	Events   []statusEvent   `json:"events"` // oldest first
+	Backends   []statusBackend  `json:"backends"`
+	Loops      []statusLoop     `json:"loops"`
+	Sessions   statusSessions   `json:"sessions"`
+	Routes     []statusRoute    `json:"routes"`
+	Pins       []statusPin      `json:"pins"`
+	Identities []statusIdentity `json:"identities"`
+	Hooks      []statusHook     `json:"hooks"`
+	Splits     uint64           `json:"split_brains"`
+	CPU        float64          `json:"cpu_seconds"`
+	Memory     statusMemory     `json:"memory"`
+	Events     []statusEvent    `json:"events"` // oldest first
 }
 
 type statusBackend struct {
@@ -46,6 +49,18 @@ type statusBackend struct {
 	Idle                int      `json:"idle_sessions"`
 	LagSeconds          *float64 `json:"lag_seconds"`
 	ProbeLatencySeconds *float64 `json:"probe_latency_seconds"`
+
+	Since         *time.Time `json:"since"` // when state became what it is
+	Servers       int        `json:"sessions"`
+	Connects      uint64     `json:"connects"`
+	Failures      uint64     `json:"connect_failures"`
+	Commands      uint64     `json:"commands"`
+	BytesIn       uint64     `json:"received_bytes"`
+	BytesOut      uint64     `json:"sent_bytes"`
+	Probes        uint64     `json:"probes"`
+	ProbeFailures uint64     `json:"probe_failures"`
+	LastError     *string    `json:"last_error"`
+	LastErrorAt   *time.Time `json:"last_error_at"`
 }
 
 type statusLoop struct {
@@ -56,6 +71,24 @@ type statusLoop struct {
 	Commands uint64 `json:"commands"`
 	BytesIn  uint64 `json:"received_bytes"`
 	BytesOut uint64 `json:"sent_bytes"`
+	Servers  int    `json:"server_sessions"`
+	Turns    uint64 `json:"turns"`
+	Waiting  int    `json:"waiting_bytes"`
+	Buffers  int    `json:"buffer_bytes"`
+}
+
+type statusIdentity struct {
+	How      string `json:"how"`
+	Owned    bool   `json:"owned"`
+	Sessions int    `json:"sessions"`
+}
+
+type statusHook struct {
+	Hook     string  `json:"hook"`
+	Calls    uint64  `json:"calls"`
+	Failures uint64  `json:"failures"`
+	Timed    uint64  `json:"timed_calls"`   // of the calls; one of 16 is measured,
+	Time     float64 `json:"timed_seconds"` // and how long those took
 }
 
 type statusSessions struct {
@@ -125,8 +158,8 @@ func (f *snapshot) status(events []engine.Event) *status {
 	d := &status{
 		Version: f.Version, Started: f.Started.UTC(), Now: f.Now.UTC(), UptimeSeconds: f.Now.Sub(f.Started).Seconds(),
 		Ready: why == nil, NotReady: append([]string{}, why...),
-		Backends: []statusBackend{}, Loops: []statusLoop{}, Routes: []statusRoute{}, Pins: []statusPin{}, Events: []statusEvent{},
-		Splits: f.Splits,
+		Backends: []statusBackend{}, Loops: []statusLoop{}, Routes: []statusRoute{}, Pins: []statusPin{}, Identities: []statusIdentity{}, Hooks: []statusHook{}, Events: []statusEvent{},
+		Splits: f.Splits, CPU: f.CPU.Seconds(),
 		Memory: statusMemory{f.Memory.Heap, f.Memory.HeapGoal, f.Memory.Total, f.Memory.Goroutines, f.Memory.GCs, f.Memory.GCPauses.Seconds()},
 	}
 	for i := range f.Backends {
@@ -134,12 +167,14 @@ func (f *snapshot) status(events []engine.Event) *status {
 		d.Backends = append(d.Backends, statusBackend{
 			Address: b.Address, Type: b.Type, State: b.State, Health: b.Health, Role: b.Role, Leads: b.Leads, Weight: b.Weight, Clients: b.Clients, Idle: b.Idle,
 			LagSeconds: seconds(b.Lag, b.LagKnown), ProbeLatencySeconds: seconds(b.ProbeLatency, b.ProbeLatency > 0),
+			Since: moment(b.Since), Servers: b.Servers, Connects: b.Connects, Failures: b.Failures, Commands: b.Commands, BytesIn: b.BytesIn, BytesOut: b.BytesOut,
+			Probes: b.Probes, ProbeFailures: b.ProbeFailures, LastError: word(b.LastError), LastErrorAt: moment(b.LastAt),
 		})
 	}
 	d.Sessions.Closed = []statusClose{}
 	for i := range f.Loops {
 		l := &f.Loops[i]
-		d.Loops = append(d.Loops, statusLoop{l.Number, l.Sessions, l.Admin, l.Accepted, l.Commands, l.BytesIn, l.BytesOut})
+		d.Loops = append(d.Loops, statusLoop{l.Number, l.Sessions, l.Admin, l.Accepted, l.Commands, l.BytesIn, l.BytesOut, l.Servers, l.Turns, l.Waiting, l.Buffers})
 		d.Sessions.Open += l.Sessions
 		d.Sessions.Admin += l.Admin
 		d.Sessions.Accepted += l.Accepted
@@ -155,6 +190,12 @@ func (f *snapshot) status(events []engine.Event) *status {
 	for _, p := range f.Pins {
 		d.Pins = append(d.Pins, statusPin{p.Reason, p.Sessions})
 	}
+	for _, i := range f.Identities {
+		d.Identities = append(d.Identities, statusIdentity{i.How, i.Owned, i.Sessions})
+	}
+	for _, h := range f.Hooks {
+		d.Hooks = append(d.Hooks, statusHook{h.Hook, h.Calls, h.Failures, h.Timed, h.Time.Seconds()})
+	}
 	for _, ev := range events {
 		d.Events = append(d.Events, statusEvent{ev.Number, ev.At.UTC(), string(ev.Kind), ev.Backend, ev.From, ev.To, ev.Reason})
 	}
@@ -167,5 +208,22 @@ func seconds(d time.Duration, known bool) *float64 {
 		return nil
 	}
 	s := d.Seconds()
+	return &s
+}
+
+// moment is at, nil if it is not known.
+func moment(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	at = at.UTC()
+	return &at
+}
+
+// word is s, nil if there is none.
+func word(s string) *string {
+	if s == "" {
+		return nil
+	}
 	return &s
 }
