@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -25,8 +26,8 @@ type Backend struct {
 	Addr     reactor.Addr
 	ReadOnly bool
 
-	host  string // as it was given
-	index int    // in the configuration, from 0
+	host  atomic.Pointer[string] // as it was given
+	index int                    // among all there are, from 0
 
 	state   atomic.Int32
 	since   atomic.Int64 // unix seconds
@@ -37,6 +38,12 @@ type Backend struct {
 
 	connects, failures atomic.Uint64           // of sessions' connects, those of probes apart
 	lastError          atomic.Pointer[failure] // nil: none so far
+
+	duty    atomic.Int32
+	removed bool               // from the configuration; under Engine.changing
+	gone    atomic.Bool        // and it has no sessions any more: another may take its place
+	undrain context.CancelFunc // ends the drain that is on; under Engine.changing
+	unprobe context.CancelFunc // ends its probes; likewise
 
 	auto   bool         // probes tell its role
 	weight atomic.Int32 // of a read-only one next to others, at least 1
@@ -116,12 +123,13 @@ type backends struct {
 
 // roster is a list of backends that does not change; another takes its place.
 type roster struct {
-	list  []*Backend
-	shown []hook.Backend // the same, as scripts see them
+	list   []*Backend     // each at its index; one that has gone stays until its place is taken
+	shown  []hook.Backend // the same, as scripts see them
+	listed []*Backend     // those that are configured, in that order
 }
 
-// all are the backends of now, each at its index. The slice does not change. Any
-// goroutine may call it.
+// all are the backends of now, each at its index, those too that are not configured
+// any more. The slice does not change. Any goroutine may call it.
 func (bs *backends) all() []*Backend {
 	if r := bs.roster.Load(); r != nil {
 		return r.list
@@ -129,9 +137,18 @@ func (bs *backends) all() []*Backend {
 	return nil
 }
 
-// is has list be the backends from now on.
-func (bs *backends) is(e *Engine, list []*Backend) {
-	r := &roster{list: list}
+// listed are those that are configured, in that order. The slice does not change.
+// Any goroutine may call it.
+func (bs *backends) listed() []*Backend {
+	if r := bs.roster.Load(); r != nil {
+		return r.listed
+	}
+	return nil
+}
+
+// is has list be the backends from now on, of which listed are configured.
+func (bs *backends) is(e *Engine, list, listed []*Backend) {
+	r := &roster{list: list, listed: listed}
 	for _, b := range list {
 		r.shown = append(r.shown, scriptBackend{b, e})
 	}
@@ -140,8 +157,9 @@ func (bs *backends) is(e *Engine, list []*Backend) {
 
 // newBackend is a backend at index i, of an engine with so many loops.
 func newBackend(e *Engine, cfg BackendConfig, i, loops int) *Backend {
-	b := &Backend{Addr: cfg.Addr, ReadOnly: cfg.ReadOnly, host: cfg.Host, index: i, auto: e.backends.auto, events: &e.events, toldAt: time.Now()}
+	b := &Backend{Addr: cfg.Addr, ReadOnly: cfg.ReadOnly, index: i, auto: e.backends.auto, events: &e.events, toldAt: time.Now()}
 	b.weight.Store(int32(max(1, cfg.Weight)))
+	b.host.Store(&cfg.Host)
 	for range loops {
 		b.pools = append(b.pools, new(pool))
 	}
@@ -150,7 +168,7 @@ func newBackend(e *Engine, cfg BackendConfig, i, loops int) *Backend {
 
 // config is b as it is configured.
 func (b *Backend) config() BackendConfig {
-	return BackendConfig{Addr: b.Addr, Host: b.host, ReadOnly: b.ReadOnly, Weight: int(b.weight.Load())}
+	return BackendConfig{Addr: b.Addr, Host: *b.host.Load(), ReadOnly: b.ReadOnly, Weight: int(b.weight.Load())}
 }
 
 // wakeAfter is for how many seconds more than which a backend is left alone
@@ -165,7 +183,7 @@ func (bs *backends) wake(now time.Time, woken func(*Backend)) {
 	if sec == last || !bs.checked.CompareAndSwap(last, sec) {
 		return
 	}
-	for _, b := range bs.all() {
+	for _, b := range bs.listed() {
 		if b.State() == BackendDown && !b.probed.on.Load() && sec-b.since.Load() > wakeAfter &&
 			b.state.CompareAndSwap(int32(BackendDown), int32(BackendUnknown)) {
 			woken(b)
@@ -173,13 +191,13 @@ func (bs *backends) wake(now time.Time, woken func(*Backend)) {
 	}
 }
 
-// take chooses the read/write backend with the fewest clients that is not down,
+// take chooses the read/write backend with the fewest clients that is open,
 // the first of equals, and counts the client that asked to it. It is nil if
 // there is none. release gives it back.
 func (bs *backends) take() *Backend {
 	if bs.auto {
 		b := bs.lead.Load()
-		if b == nil || b.State() == BackendDown {
+		if b == nil || !b.open() {
 			return nil
 		}
 		b.clients.Add(1)
@@ -188,8 +206,8 @@ func (bs *backends) take() *Backend {
 	for {
 		var best *Backend
 		var fewest int64
-		for _, b := range bs.all() {
-			if b.ReadOnly || b.State() == BackendDown {
+		for _, b := range bs.listed() {
+			if b.ReadOnly || !b.open() {
 				continue
 			}
 			if n := b.clients.Load(); best == nil || n < fewest {

@@ -44,7 +44,7 @@ func TestWhichBackendIsTaken(t *testing.T) {
 				list = append(list, be)
 			}
 			var bs backends
-			bs.is(nil, list)
+			bs.is(nil, list, list)
 			got := bs.take()
 			if i := slices.Index(list, got); i != tc.want {
 				t.Fatalf("took %d, want %d", i, tc.want)
@@ -84,7 +84,8 @@ func TestBackendsWakeUp(t *testing.T) {
 			b.state.Store(int32(tc.state))
 			b.since.Store(at(0).Unix())
 			var bs backends
-			bs.is(nil, []*Backend{{}, b})
+			is := []*Backend{{}, b}
+			bs.is(nil, is, is)
 			var woken []int64
 			for _, s := range tc.seconds {
 				bs.wake(at(s), func(w *Backend) {
@@ -102,7 +103,8 @@ func TestBackendsWakeUp(t *testing.T) {
 	t.Run("once a second", func(t *testing.T) {
 		b := &Backend{}
 		var bs backends
-		bs.is(nil, []*Backend{b})
+		is := []*Backend{b}
+		bs.is(nil, is, is)
 		n := 0
 		for range 3 {
 			b.state.Store(int32(BackendDown))

@@ -18,7 +18,7 @@ import (
 func (l *loop) takeReplica() *Backend {
 	var fit [maxChoice]*Backend
 	n := 0
-	for _, b := range l.engine.backends.all() {
+	for _, b := range l.engine.backends.listed() {
 		if b.reads() && n < len(fit) {
 			fit[n] = b
 			n++
@@ -92,7 +92,7 @@ func (sp *splitting) outpaced() bool {
 	}
 	sp.reviewed = now
 	own := l.delay(sp.reader.backend, now)
-	for _, b := range l.engine.backends.all() {
+	for _, b := range l.engine.backends.listed() {
 		if b != sp.reader.backend && b.reads() && l.delay(b, now)*muchSlower < own {
 			return l.dice.IntN(4) == 0
 		}
@@ -101,10 +101,12 @@ func (sp *splitting) outpaced() bool {
 }
 
 // fit tells whether reads that are at b may go on there.
-func (b *Backend) fit() bool { return b.Health().reads() && (!b.auto || b.replica()) }
+func (b *Backend) fit() bool {
+	return b.Duty() == DutyOnline && b.Health().reads() && (!b.auto || b.replica())
+}
 
 // reads tells whether b is a replica that is fit for reads.
-func (b *Backend) reads() bool { return b.replica() && b.State() != BackendDown && b.Health().reads() }
+func (b *Backend) reads() bool { return b.replica() && b.open() && b.Health().reads() }
 
 const (
 	// evenly is added to response times: differences far below it count little.
@@ -163,8 +165,8 @@ func fading(d time.Duration) float64 { return math.Exp(-float64(d) / float64(spe
 
 // lack says why takeReplica has found none.
 func (bs *backends) lack() RouteReason {
-	for _, b := range bs.all() {
-		if b.replica() && b.State() != BackendDown && b.Health().behind() {
+	for _, b := range bs.listed() {
+		if b.replica() && b.open() && b.Health().behind() {
 			return RouteLagging
 		}
 	}

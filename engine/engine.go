@@ -29,6 +29,9 @@ type Engine struct {
 	running   sync.WaitGroup
 	stops     atomic.Int32 // calls of Shutdown
 
+	changing sync.Mutex      // held by who changes what it runs with, or a backend's duty
+	life     context.Context // until Wait ends it; nil before Start
+
 	election  election
 	probing   sync.WaitGroup
 	probeless context.CancelFunc // ends the probes
@@ -47,12 +50,8 @@ func New(cfg Config) (_ *Engine, err error) {
 			e.abandon()
 		}
 	}()
-	seen := map[string]bool{}
-	for _, b := range cfg.Backends {
-		if seen[b.Addr.String()] {
-			return nil, fmt.Errorf("backend %s is given twice", b.Addr)
-		}
-		seen[b.Addr.String()] = true
+	if err := distinct(cfg.Backends); err != nil {
+		return nil, err
 	}
 	e.backends.auto = cfg.Health != nil && cfg.Health.Roles
 	var list []*Backend
@@ -62,7 +61,7 @@ func New(cfg Config) (_ *Engine, err error) {
 			list[i].prober.Store(newProber(e, list[i]))
 		}
 	}
-	e.backends.is(e, list)
+	e.backends.is(e, list, list)
 	var loops []*reactor.Loop
 	for range cfg.Loops {
 		l, err := reactor.NewLoop(cfg.Log)
@@ -131,7 +130,7 @@ func (e *Engine) Addrs() []reactor.Addr {
 }
 
 // Backends are the configured servers, in the order of Config.Backends.
-func (e *Engine) Backends() []*Backend { return e.backends.all() }
+func (e *Engine) Backends() []*Backend { return e.backends.listed() }
 
 // Start starts the loops and begins to accept.
 func (e *Engine) Start() error {
@@ -148,14 +147,17 @@ func (e *Engine) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.probeless = cancel
 	for _, b := range e.backends.all() {
-		if p := b.prober.Load(); p != nil {
+		if b.prober.Load() != nil {
 			e.election.first.Add(1)
-			e.probing.Go(func() { p.run(ctx) })
+			e.probe(ctx, b, e.election.first.Done)
 		}
 	}
 	if e.backends.auto {
 		e.convene(ctx)
 	}
+	e.changing.Lock()
+	e.life = ctx
+	e.changing.Unlock()
 	for _, ln := range e.listeners {
 		ln.Start()
 	}
@@ -186,7 +188,9 @@ func (e *Engine) Wait() {
 	for _, l := range e.loops {
 		<-l.empty
 	}
+	e.changing.Lock()
 	e.probeless()
+	e.changing.Unlock()
 	e.probing.Wait()
 	for _, l := range e.loops {
 		l.Stop()

@@ -212,7 +212,7 @@ func (x *scripted) wants(s *server, v hook.Verdict) *Backend {
 	switch at := x.c.server; {
 	case at == s, at != nil && v.Action == hook.IgnoreResult, v.Action == hook.SendResult:
 		return nil
-	case x.chosen < 1 || x.chosen > len(list) || list[x.chosen-1].State() == BackendDown:
+	case x.chosen < 1 || x.chosen > len(list) || !list[x.chosen-1].open():
 		return nil
 	case x.kind != loginFresh || x.switched || x.raw == nil || x.who.caps&packet.CapPluginAuth == 0:
 		return nil

@@ -36,6 +36,8 @@ const (
 	EventHealth       EventKind = "health"        // From and To are of Health
 	EventRole         EventKind = "role"          // primary, replica, peer, unknown
 	EventPrimary      EventKind = "primary"       // From and To are who takes the writes with --roles=auto, or "none"
+	EventDuty         EventKind = "duty"          // From and To are Duties
+	EventConfig       EventKind = "config"        // Reason is the Change, or why there was none
 	EventSplitBrain   EventKind = "split_brain"   // more than one server is writable
 )
 

@@ -18,7 +18,7 @@ type Figures struct {
 	Now     time.Time // when this was put together
 	Version string    // of the program, Config.Version
 
-	Backends []BackendFigures // in the order of the configuration
+	Backends []BackendFigures // by Index; also those that are not configured any more and still have sessions
 	Loops    []LoopFigures    // without those that have stopped
 	Routes   []RouteFigures   // those of 0 commands too; empty without splitting
 	Pins     []PinFigures     // those of no session too; empty without splitting
@@ -33,12 +33,13 @@ type Figures struct {
 
 // BackendFigures is what is known of a backend.
 type BackendFigures struct {
-	Index   int    // in the configuration, from 0
+	Index   int    // from 0; scripts count from 1
 	Address string //
 	Type    string // "rw" or "ro": the list of the configuration that it is in
 	State   string // of its BackendState: what connects show
 	Health  string // of its Health: what probes find
 	Role    string // "primary", "replica", "peer", or "unknown" where probes do not tell (--roles)
+	Duty    string // of its Duty: online, draining, maintenance
 	Leads   bool   // writes may go there now
 	Weight  int    // of its reads, next to others'
 	Clients int    // sessions that have a session with it, or are connecting to it
@@ -199,6 +200,9 @@ func (e *Engine) Figures(ctx context.Context) (Figures, error) {
 		all.add(&l.tally)
 	}
 	for _, b := range e.backends.all() {
+		if b.gone.Load() {
+			continue
+		}
 		bf := e.backends.figures(b)
 		for _, l := range loops {
 			l.backends[b].fill(&bf)

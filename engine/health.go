@@ -78,6 +78,18 @@ func (b *Backend) Lag() (lag time.Duration, ok bool) {
 // been answered.
 func (b *Backend) Latency() time.Duration { return time.Duration(b.probed.latency.Load()) }
 
+// unprobed forgets what probes have found: from now on connects show what b is.
+func (b *Backend) unprobed() {
+	b.probed.on.Store(false)
+	b.probed.health.Store(int32(HealthUnknown))
+	b.probed.lag.Store(-1)
+	b.probed.latency.Store(0)
+	b.probed.role.Store(int32(roleUnknown))
+	if b.State() == BackendDown {
+		b.set(BackendUnknown, "it is not probed any more")
+	}
+}
+
 // answered notes how long a probe took.
 func (p *probed) answered(took time.Duration) {
 	before := p.latency.Load()

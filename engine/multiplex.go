@@ -105,6 +105,10 @@ func (s *server) shelve(c *client, database string) {
 	s.who = login{user: c.id.user, database: database, collation: c.sp.collation, caps: s.caps}
 	s.mark = c.id.mark()
 	s.since = l.Now()
+	if s.backend.Duty() != DutyOnline {
+		s.depart()
+		return
+	}
 	p := l.pool(s.backend)
 	for p.idleOf(s.who.user) >= shelfSize {
 		p.oldest(s.who.user).depart()

@@ -276,7 +276,7 @@ func (s *server) park() {
 	s.backend.release()
 	s.client = nil
 	reactor.Unlink(s.conn)
-	if !s.quiet() || l.draining {
+	if !s.quiet() || l.draining || s.clean() && s.backend.Duty() != DutyOnline {
 		s.enter(serverClosing)
 		s.conn.Close(nil)
 		return
@@ -346,12 +346,20 @@ type scriptBackend struct {
 
 func (s scriptBackend) Address() hook.Addr { return hookAddr(s.b.Addr) }
 func (s scriptBackend) ReadOnly() bool     { return s.b.ReadOnly }
-func (s scriptBackend) State() int         { return int(s.b.State()) }
-func (s scriptBackend) Clients() int       { return s.b.Clients() }
-func (s scriptBackend) MinIdle() int       { return int(s.b.minIdle.Load()) }
-func (s scriptBackend) SetMinIdle(n int)   { s.b.minIdle.Store(int32(n)) }
-func (s scriptBackend) MaxIdle() int       { return int(s.b.maxIdle.Load()) }
-func (s scriptBackend) SetMaxIdle(n int)   { s.b.maxIdle.Store(int32(n)) }
+
+// State is DOWN also where an operator keeps sessions away.
+func (s scriptBackend) State() int {
+	if s.b.Duty() != DutyOnline {
+		return int(BackendDown)
+	}
+	return int(s.b.State())
+}
+
+func (s scriptBackend) Clients() int     { return s.b.Clients() }
+func (s scriptBackend) MinIdle() int     { return int(s.b.minIdle.Load()) }
+func (s scriptBackend) SetMinIdle(n int) { s.b.minIdle.Store(int32(n)) }
+func (s scriptBackend) MaxIdle() int     { return int(s.b.maxIdle.Load()) }
+func (s scriptBackend) SetMaxIdle(n int) { s.b.maxIdle.Store(int32(n)) }
 
 // SetState leaves the time of the last change as it is, as it always was: a
 // backend that a script takes down is woken like any other.

@@ -22,10 +22,11 @@ import (
 // prober probes one backend, on a goroutine of its own, which alone touches it but
 // for kick.
 type prober struct {
-	e    *Engine
-	b    *Backend
-	cfg  HealthConfig
-	dial func(context.Context) (asker, error)
+	e     *Engine
+	b     *Backend
+	terms *running     // as of the probe that is on,
+	cfg   HealthConfig // and its part
+	dial  func(context.Context) (asker, error)
 
 	kicks chan struct{} // somebody has seen a failure: probe now,
 	anew  atomic.Bool   // with a login of its own
@@ -54,8 +55,9 @@ const (
 )
 
 func newProber(e *Engine, b *Backend) *prober {
-	p := &prober{e: e, b: b, cfg: *e.cfg().Health, kicks: make(chan struct{}, 1), since: time.Now()}
-	p.dial = func(ctx context.Context) (asker, error) { return dialProbe(ctx, &e.cfg().Config, b) }
+	p := &prober{e: e, b: b, terms: e.cfg(), kicks: make(chan struct{}, 1), since: time.Now()}
+	p.cfg = *p.terms.Health
+	p.dial = func(ctx context.Context) (asker, error) { return dialProbe(ctx, &p.terms.Config, b) }
 	b.probed.lag.Store(-1)
 	return p
 }
@@ -72,10 +74,24 @@ func (p *prober) kick(anew bool) {
 	}
 }
 
+// probe starts b's probes, until ctx ends. first is called once, after the first of
+// them or when there is none.
+func (e *Engine) probe(ctx context.Context, b *Backend, first func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	b.unprobe = cancel
+	p := b.prober.Load()
+	e.probing.Go(func() {
+		defer cancel()
+		p.run(ctx, sync.OnceFunc(first))
+		if b.prober.Load() == nil {
+			b.unprobed()
+		}
+	})
+}
+
 // run probes until ctx ends.
-func (p *prober) run(ctx context.Context) {
+func (p *prober) run(ctx context.Context, first func()) {
 	defer p.hangUp()
-	first := sync.OnceFunc(p.e.election.first.Done)
 	defer first()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -94,6 +110,11 @@ func (p *prober) run(ctx context.Context) {
 		case <-pause.C:
 		}
 		p.began = time.Now()
+		if p.terms = p.e.cfg(); p.terms.Health == nil {
+			<-ctx.Done() // whoever has changed that ends it
+			return
+		}
+		p.cfg = *p.terms.Health
 		f, err := p.probe(ctx)
 		if ctx.Err() != nil {
 			return

@@ -225,7 +225,8 @@ func TestAConnectThatFailsIsProbedAtOnce(t *testing.T) {
 	}
 	p.b.reached() // a kernel takes connections for a server that is stopped
 	var bs backends
-	bs.is(p.e, []*Backend{p.b})
+	is := []*Backend{p.b}
+	bs.is(p.e, is, is)
 	bs.wake(time.Now().Add(time.Hour), func(*Backend) { t.Error("woken") })
 	if p.b.State() != BackendDown {
 		t.Errorf("it is %s, want down until probes say otherwise", p.b.State())

@@ -41,6 +41,7 @@ const (
 	ReasonCommandTooLarge
 	ReasonShutdown
 	ReasonShutdownForced
+	ReasonMaintenance
 	ReasonInternal
 	reasons // their number
 )
@@ -99,6 +100,7 @@ var reasonTable = [reasons]struct {
 	ReasonCommandTooLarge:   {"command_too_large", FaultClient, 1153, "08S01", "(proxy) a command of more than 64 MiB cannot be given to a script"},
 	ReasonShutdown:          {"shutdown", FaultNobody, 1053, "08S01", "Server shutdown in progress"},
 	ReasonShutdownForced:    {"shutdown_forced", FaultProxy, 1053, "08S01", "Server shutdown in progress"},
+	ReasonMaintenance:       {"maintenance", FaultProxy, 1053, "08S01", "(proxy) the server is taken out of service; connect again"},
 	ReasonInternal:          {"internal", FaultProxy, 1105, "HY000", "(proxy) internal error, see the proxy's log"},
 }
 

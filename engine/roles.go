@@ -70,7 +70,7 @@ func (bs *backends) leads(b *Backend) bool {
 	if bs.auto {
 		return bs.lead.Load() == b
 	}
-	return !b.ReadOnly
+	return !b.ReadOnly && b.Duty() == DutyOnline
 }
 
 // election is what there is of it beside backends.lead.
@@ -132,7 +132,9 @@ func (e *Engine) elect(ctx context.Context) {
 		e.events.add(Event{Kind: EventPrimary, Backend: was, From: was, To: "none", Reason: "no server takes writes"})
 		return
 	}
-	if el.last != nil && el.last != next && !e.cutOff(ctx, next) {
+	// Who leaves a group in order may finish there.
+	leaves := peers && el.last != nil && el.last.Duty() == DutyDraining
+	if el.last != nil && el.last != next && !leaves && !e.cutOff(ctx, next) {
 		return
 	}
 	el.last = next
@@ -149,7 +151,10 @@ func (e *Engine) elect(ctx context.Context) {
 // whether they are all of a group.
 func (bs *backends) candidates() (takes []*Backend, names []string, peers bool) {
 	peers = true
-	for _, b := range bs.all() {
+	for _, b := range bs.listed() {
+		if b.Duty() != DutyOnline {
+			continue
+		}
 		switch role(b.probed.role.Load()) {
 		case roleUnknown, roleReplica:
 			continue

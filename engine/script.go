@@ -189,7 +189,7 @@ func (x *scripted) connect() {
 	var b *Backend
 	switch n := x.chosen; {
 	case n > len(e.backends.all()):
-	case n > 0 && e.backends.all()[n-1].State() != BackendDown:
+	case n > 0 && e.backends.all()[n-1].open():
 		b = e.backends.all()[n-1]
 		b.clients.Add(1)
 	default:

@@ -30,8 +30,8 @@ func (x *scripted) lacks() bool {
 		return false
 	}
 	hope := false
-	for _, b := range c.loop.engine.backends.all() {
-		if b.ReadOnly || b.State() == BackendDown {
+	for _, b := range c.loop.engine.backends.listed() {
+		if b.ReadOnly || !b.open() {
 			continue
 		}
 		if c.loop.pool(b).lends(x, x.own(b)) {
