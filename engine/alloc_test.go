@@ -95,20 +95,22 @@ func TestForwardingDoesNotAllocate(t *testing.T) {
 		{"COM_PING", packet.AppendPacket(nil, 0, ping), packet.AppendPacket(nil, 1, OK(0))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
-			e := openEnds(w, w.listen())
-			buf := make([]byte, 64<<10)
-			n := testing.AllocsPerRun(500, func() {
-				w.put(e.client, tc.command)
-				w.get(e.server, buf[:len(tc.command)])
-				w.put(e.server, tc.response)
-				w.get(e.client, buf[:len(tc.response)])
-			})
-			if n != 0 {
-				t.Errorf("%v allocations a command, want 0", n)
-			}
-			if string(buf[:len(tc.response)]) != string(tc.response) {
-				t.Error("the response is not what the server sent")
+			for _, mode := range []DigestMode{DigestsOff, DigestsOn} {
+				w := newWorld(t)
+				e := openEnds(w, w.listen(), withDigests(mode))
+				buf := make([]byte, 64<<10)
+				n := testing.AllocsPerRun(500, func() {
+					w.put(e.client, tc.command)
+					w.get(e.server, buf[:len(tc.command)])
+					w.put(e.server, tc.response)
+					w.get(e.client, buf[:len(tc.response)])
+				})
+				if n != 0 {
+					t.Errorf("%v allocations a command, want 0; digests: %d", n, mode)
+				}
+				if string(buf[:len(tc.response)]) != string(tc.response) {
+					t.Error("the response is not what the server sent")
+				}
 			}
 		})
 	}
@@ -116,6 +118,12 @@ func TestForwardingDoesNotAllocate(t *testing.T) {
 
 // A read costs no allocation at the replica either, nor does a write at home.
 func TestSplittingDoesNotAllocate(t *testing.T) {
+	for name, mode := range map[string]DigestMode{"without digests": DigestsOff, "with digests": DigestsOn} {
+		t.Run(name, func(t *testing.T) { splittingDoesNotAllocate(t, mode) })
+	}
+}
+
+func splittingDoesNotAllocate(t *testing.T, mode DigestMode) {
 	w := newWorld(t)
 	conns, over := make(chan *Conn, 2), NewGate()
 	serve := func(steps ...Step) *Server {
@@ -133,6 +141,7 @@ func TestSplittingDoesNotAllocate(t *testing.T) {
 	cfg.Backends[1].ReadOnly = true
 	asEverybody(&cfg)
 	cfg.Log = slog.New(slog.DiscardHandler) // with debug the log tells of each
+	withDigests(mode)(&cfg)
 	w.start(cfg)
 	client := w.clientNow("client", Enter(ModernCaps))
 	home := w.rawEnd(<-conns)

@@ -77,6 +77,7 @@ type client struct {
 	user       string     // of the login, or a later COM_CHANGE_USER that was read; "": not known
 	remote     reactor.Addr
 	state      clientState
+	charset    packet.Lex    // of the login
 	terms      *running      // by which it logs in
 	req        packet.Cursor // where the client's stream stands
 
@@ -296,7 +297,7 @@ loop:
 				to, made := c.sp.choose(b, size, q)
 				if made == replaced {
 					s.conn.Write(p[sent:n])
-					c.replace(to, exchange{Request: q, seq: b[3], writes: c.sp.writing})
+					c.replace(to, exchange{Request: q, seq: b[3], writes: c.sp.writing, counted: c.digests(to, q, b[packet.HeaderLen:], size)})
 					c.req.Open(b)
 					n += packet.HeaderLen + c.req.Pass(size)
 					sent, s = n, to
@@ -310,6 +311,7 @@ loop:
 					sent, s = n, to
 				}
 			}
+			d := c.digests(s, q, b[packet.HeaderLen:], size)
 			if c.answered {
 				if q.Command == packet.ComChangeUser && c.translates(s) {
 					s.conn.Write(p[sent:n])
@@ -320,7 +322,7 @@ loop:
 					sent = n
 					continue
 				}
-				s.expect(exchange{Request: q, seq: b[3], writes: c.sp != nil && c.sp.writing})
+				s.expect(exchange{Request: q, seq: b[3], writes: c.sp != nil && c.sp.writing, counted: d})
 			} else if q.Command == packet.ComQuit {
 				c.quit = true
 			}

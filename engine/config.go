@@ -83,6 +83,9 @@ type Config struct {
 	// Health says how backends are probed; nil: not at all.
 	Health *HealthConfig
 
+	// Digests says what is counted by statement (--digests).
+	Digests DigestMode
+
 	// Admin is the admin plugin, nil without it.
 	Admin func(hook.Global) (*AdminConfig, error)
 

@@ -31,6 +31,8 @@
 //	compress.go  which side compresses, and the sequence ids there
 //	exchange.go  exchange: a command and the response that is expected
 //	reason.go    CloseReason: why a session ends, and what its client is told
+//	digest.go    commands counted by their statement; digestask.go asks the loops
+//	latencies.go how long they took
 //	figures.go   what the control plane can ask; figuresask.go asks the loops,
 //	             figuressum.go counts by kinds
 //	events.go    Event: the last things that have happened, for the control plane

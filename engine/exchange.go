@@ -10,6 +10,8 @@ type exchange struct {
 	// Of a session that splits.
 	own    own  // what it is for, if it is the proxy's own
 	writes bool // it may write
+
+	counted
 }
 
 // pipeline is how many commands a client may have outstanding before it is not
@@ -33,6 +35,9 @@ func (q *exchanges) first() *exchange { return &q.ring[q.head] }
 
 // last is the exchange whose command was sent last; there is one.
 func (q *exchanges) last() *exchange { return &q.ring[(q.head+q.n-1)%pipeline] }
+
+// at is the i-th exchange from the head, from 0; there is one.
+func (q *exchanges) at(i uint8) *exchange { return &q.ring[(q.head+i)%pipeline] }
 
 func (q *exchanges) push(e exchange) {
 	q.ring[(q.head+q.n)%pipeline] = e

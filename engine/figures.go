@@ -29,6 +29,10 @@ type Figures struct {
 	Hooks      []HookFigures // of the script, in the order of a session's life; empty without one
 	CPU        time.Duration // that the process has used, user and system together
 	Memory     MemoryFigures
+
+	// Latency is that of all commands that were timed since the start, as in
+	// DigestFigures; nil with DigestsOff.
+	Latency *Histogram
 }
 
 // BackendFigures is what is known of a backend.
@@ -209,7 +213,7 @@ func (e *Engine) Figures(ctx context.Context) (Figures, error) {
 		}
 		f.Backends = append(f.Backends, bf)
 	}
-	f.Closes = all.closeFigures()
+	f.Closes, f.Latency = all.closeFigures(), all.latency
 	if e.scripts != nil {
 		f.Hooks = all.hookFigures()
 	} else if e.cfg().Split {

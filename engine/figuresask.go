@@ -99,6 +99,9 @@ func (l *loop) figures() *loopFigures {
 		Turns: r.Turns, Waiting: r.Waiting, Buffers: r.Buffers,
 	}}
 	f.routes, f.closes, f.hooks = l.routes, l.closes, l.hooks
+	if l.digests != nil {
+		f.latency = l.digests.all.histogram()
+	}
 	l.each(func(c *client) {
 		if c.ofAdmin() {
 			f.loop.Admin++

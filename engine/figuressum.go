@@ -21,6 +21,7 @@ type tally struct {
 	pins      [pinKinds]int
 	owned     [sources]int
 	anonymous [anonymities]int
+	latency   *Histogram // nil with DigestsOff
 }
 
 // session counts c, which splits.
@@ -54,6 +55,14 @@ func (t *tally) add(o *tally) {
 	}
 	for i := range t.pins {
 		t.pins[i] += o.pins[i]
+	}
+	if t.latency == nil {
+		t.latency = o.latency // which is nobody else's
+	} else if o.latency != nil {
+		for i, n := range o.latency.Counts {
+			t.latency.Counts[i] += n
+		}
+		t.latency.Sum += o.latency.Sum
 	}
 	for i := range t.owned {
 		t.owned[i] += o.owned[i]

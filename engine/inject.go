@@ -51,6 +51,7 @@ func (x *scripted) forward(cmd, payload []byte) {
 // it; the OK to that is nobody's. Of one that has not shown yet that it can
 // forget, the OK is waited for: no command must run on what another has left.
 func (x *scripted) send(s *server, q query, payload []byte) {
+	q.counted = x.c.digests(s, q.Request, payload, len(payload))
 	switch q.Command {
 	case packet.ComChangeUser:
 		if u, err := packet.ParseChangeUser(payload, s.caps); err == nil {
@@ -81,7 +82,7 @@ func (x *scripted) renew(s *server, packets []byte) (_ []byte, wait bool) {
 	more := x.restore(s)
 	wait = len(more) > 0 || !s.renews
 	both, ok := x.c.loop.behindReset(packets)
-	s.stale = false
+	s.stale, s.stmts = false, nil
 	s.skip += uint8(1 + len(more)) // at most 3
 	s.expect(exchange{Request: packet.Request{Command: packet.ComResetConnection}})
 	if ok && !wait && s.zip == nil {

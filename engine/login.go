@@ -132,7 +132,7 @@ func (c *client) parseLogin(payload []byte) (packet.Login, CloseReason, error) {
 // enroll takes the whole login packet.
 func (c *client) enroll(pkt packet.Packet, in packet.Login) {
 	c.sentLogin = true
-	c.user = string(in.User)
+	c.user, c.charset = string(in.User), packet.LexCollation(uint16(in.Collation))
 	c.packs = compression(packet.Effective(c.shown, in.Capabilities))
 	c.level = int(in.ZstdLevel)
 	if c.auth == nil { // the proxy itself, or a script, plays the server

@@ -26,6 +26,8 @@ type loop struct {
 	hooks    [callKinds]hookTally               // scripts' hooks; the admin port's script is none of them
 	routes   [2][routeReasons]uint64            // commands of sessions that split, by where they went and why
 
+	digests *digests // nil with DigestsOff
+
 	packed     []byte          // a query of a script as packets, and what goes before it: for one write
 	collected  []byte          // memory for the next response that is collected for a script
 	injections hook.Injections // those that are over

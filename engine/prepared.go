@@ -20,6 +20,7 @@ type statement struct {
 	columns, params uint16
 	warned          bool // preparing it gave warnings
 	unread          bool // what home said to it is not known
+	digest          digestRef
 	packet.Statement
 	lex packet.Lex // how its text was read
 	sql []byte     // nil if it is of no use, or there was no room for it

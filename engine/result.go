@@ -30,6 +30,9 @@ func (x *scripted) response(s *server, p []byte) (used int) {
 		if s.zip != nil {
 			b = s.number(b)
 		}
+		if s.prepares() && !s.preparedAs(b) {
+			return n
+		}
 		k, step := s.resp.Feed(b)
 		if k > 0 {
 			c.spoke = false
@@ -155,6 +158,9 @@ func (x *scripted) asked(s *server) {
 func (x *scripted) done(s *server) {
 	c := x.c
 	failed := s.resp.Failed()
+	if d := s.queue.first(); d.digest != 0 {
+		s.digested(d)
+	}
 	s.queue.pop()
 	if s.queue.empty() {
 		s.dialogue = false

@@ -71,6 +71,10 @@ type server struct {
 	zip     *packet.Compressed // nil without compression
 	state   serverState
 
+	stmts  map[uint32]digestRef // with digests and without splitting: of prepared statements, by their ids
+	latest digestRef            // of the one that was prepared last
+	sent   time.Duration        // when a command was that is counted, on the loop's clock
+
 	// dialogue is set while the last exchange is one to which the client sends
 	// packets that are no commands.
 	dialogue bool
@@ -183,6 +187,9 @@ loop:
 		b := p[n:]
 		if s.zip != nil {
 			b = s.number(b)
+		}
+		if s.prepares() && !s.preparedAs(b) {
+			break
 		}
 		k, step := s.resp.Feed(b)
 		n += k
@@ -324,6 +331,9 @@ func (s *server) done() {
 	var was outcome
 	if c.sp != nil {
 		was = s.outcome()
+	}
+	if x := s.queue.first(); x.digest != 0 {
+		s.digested(x)
 	}
 	s.queue.pop()
 	if !s.queue.empty() {

@@ -45,6 +45,7 @@ type splitting struct {
 	went     where       // the last command, of which splitting.count was told
 	wentFor  RouteReason // why
 	routed   bool        // there was one
+	counted  counted     // of the command that went to the reader last
 
 	database  string // of the login
 	collation byte   // of the login

@@ -18,8 +18,8 @@ import (
 // that are alike are one. What is taken back of that, once it is known that it
 // repeats what is there, is taken back by going to a mark set before it.
 
-// digestBytes is up to how many bytes of a statement are read for its digest.
-const digestBytes = 4 << 10
+// DigestBytes is up to how many bytes of a statement are read for its digest.
+const DigestBytes = 4 << 10
 
 // MaxDigestText is how long a digest's text is at most, in bytes.
 const MaxDigestText = 1 << 10
@@ -143,8 +143,8 @@ func (d *digester) sum() uint64 {
 
 // run reads sql.
 func (d *digester) run(sql []byte, lex Lex) {
-	if len(sql) > digestBytes {
-		sql, d.cut = sql[:digestBytes], true
+	if len(sql) > DigestBytes {
+		sql, d.cut = sql[:DigestBytes], true
 	}
 	if lex&(LexMultiByte|LexUnknownCharset) != 0 {
 		if n := readable(sql); n < len(sql) {
