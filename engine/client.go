@@ -531,7 +531,7 @@ func (c *client) errSeq(r CloseReason) (seq byte, ok bool) {
 		if c.sp != nil && c.held && c.sp.wish != wishNone {
 			return 1, true // to the command that waits
 		}
-		return 0, r == ReasonShutdownForced || r == ReasonMaintenance
+		return 0, r == ReasonShutdownForced || r == ReasonMaintenance || r == ReasonAdminKill
 	case clientInfile:
 		// The client listens once it has sent its file. Where the server has
 		// answered already it has heard all that it wants to.

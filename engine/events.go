@@ -38,6 +38,7 @@ const (
 	EventPrimary      EventKind = "primary"       // From and To are who takes the writes with --roles=auto, or "none"
 	EventDuty         EventKind = "duty"          // From and To are Duties
 	EventConfig       EventKind = "config"        // Reason is the Change, or why there was none
+	EventKill         EventKind = "kill"          // an operator has ended a session, or what it ran
 	EventSplitBrain   EventKind = "split_brain"   // more than one server is writable
 )
 

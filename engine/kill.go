@@ -112,14 +112,5 @@ func (sp *splitting) interrupt() {
 	if r == nil || c.server != r || c.id == nil || c.opening != nil || c.state >= clientClosing {
 		return
 	}
-	thread := r.thread
-	r.backend.clients.Add(1)
-	c.openAs(r.backend, c.id, opening{collation: sp.collation, caps: r.caps}, func(s *server, err error) {
-		if err != nil {
-			return // it runs to its end
-		}
-		s.reads = true
-		s.command(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComQuery)}, "KILL QUERY "+strconv.FormatUint(uint64(thread), 10)...)))
-		s.leave()
-	})
+	c.stopAt(r, func(error) {}) // else it runs to its end
 }

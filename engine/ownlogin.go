@@ -71,6 +71,7 @@ type ownLogin struct {
 	secret     *packet.Secret // a copy
 	auth       *packet.Authenticator
 	then       func(*server, error)
+	left       func() // is told if then is not, as the client session has ended; nil: nobody
 	timer      reactor.Timer
 	plugin     []byte // of the greeting
 	challenge  []byte
@@ -164,6 +165,8 @@ func (o *ownLogin) closed(was serverState, err error) {
 	c.opening = nil
 	if c.state < clientClosing {
 		o.then(nil, o.err)
+	} else if o.left != nil {
+		o.left()
 	}
 	c.finish()
 }

@@ -43,6 +43,7 @@ const (
 	ReasonShutdownForced
 	ReasonMaintenance
 	ReasonInternal
+	ReasonAdminKill
 	reasons // their number
 )
 
@@ -102,6 +103,7 @@ var reasonTable = [reasons]struct {
 	ReasonShutdownForced:    {"shutdown_forced", FaultProxy, 1053, "08S01", "Server shutdown in progress"},
 	ReasonMaintenance:       {"maintenance", FaultProxy, 1053, "08S01", "(proxy) the server is taken out of service; connect again"},
 	ReasonInternal:          {"internal", FaultProxy, 1105, "HY000", "(proxy) internal error, see the proxy's log"},
+	ReasonAdminKill:         {"admin_kill", FaultNobody, 1317, "70100", "(proxy) the session was killed by an operator"},
 }
 
 func (r CloseReason) String() string { return reasonTable[r].name }

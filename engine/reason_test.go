@@ -149,6 +149,10 @@ func TestEveryReasonIsReached(t *testing.T) {
 			return talk{with(&hooks{query: passQuery}), steps(Admit(Caps), ExpectEnd()),
 				steps(Enter(Caps), Send(huge), ExpectERR(4, 1153, "08S01", "(proxy) a command of more than 64 MiB cannot be given to a script"), ExpectEnd())}
 		},
+		ReasonAdminKill: func(w *world) talk {
+			return talk{nothing, served(ExpectPacket(0, query)),
+				steps(Enter(Caps), SendPacket(0, query), kill(w, "busy", false), ExpectERR(1, 1317, "70100", reasonTable[ReasonAdminKill].text), ExpectEnd())}
+		},
 		ReasonInternal: func(w *world) talk {
 			w.panics = true
 			return talk{nothing, steps(Admit(Caps), ExpectPacket(0, query), corrupt(w), Greet(g), ExpectEnd()),

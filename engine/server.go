@@ -475,7 +475,7 @@ func (s *server) end(r CloseReason) {
 		return
 	}
 	s.enter(serverClosing)
-	if s.conn.Waiting() > 0 && reasonTable[r].fault == FaultNobody {
+	if s.conn.Waiting() > 0 && reasonTable[r].fault == FaultNobody && r != ReasonAdminKill {
 		// Commands of a client that has gone without waiting for responses
 		// are carried out all the same, as they would be by a server.
 		s.conn.CloseAfterFlush(flushWithin, false)
