@@ -177,9 +177,9 @@ func TestFiguresAreWhatWasDone(t *testing.T) {
 	}
 	b.Since = time.Time{}
 	if want := (BackendFigures{
-		Address: s.Addr().String(), Type: "rw", State: "up", Health: "unknown", Role: "unknown", Leads: true, Weight: 1, Clients: n / 2, Servers: n / 2,
+		Address: s.Addr().String(), Type: "rw", State: "up", Health: "unknown", Role: "unknown", Duty: "online", Leads: true, Weight: 1, Clients: n / 2, Servers: n / 2,
 		Connects: n, Commands: uint64(pings), BytesIn: servers.out.Load(), BytesOut: servers.in.Load(),
-	}); b != want {
+	}); !reflect.DeepEqual(b, want) {
 		t.Errorf("the backend has\n%+v, want\n%+v", b, want)
 	}
 	if f.Routes != nil || f.Pins != nil || f.Identities != nil || f.Hooks != nil {
