@@ -41,7 +41,7 @@ type AdminConfig struct {
 // AdminCommand is a command that has come to the admin port.
 type AdminCommand struct {
 	Payload  []byte // the console may keep it
-	Session  uint64 // of the client, tells sessions apart
+	Session  uint64 // its SessionFigures.ID
 	User     string // as whom it has logged in,
 	Client   string // and from where
 	Database string // that it has selected
@@ -58,9 +58,9 @@ type AdminAnswer struct {
 	Unknown bool
 }
 
-// adminVersion is what the admin port has always called itself: tools know the
-// port by it.
-const adminVersion = "5.0.99-agent-admin"
+// AdminVersion is the server version that the admin port has always shown: tools
+// know the port by it.
+const AdminVersion = "5.0.99-agent-admin"
 
 // adminCapabilities are those of the greeting: what it always had, and all that
 // tells apart the fields of a login, for some clients send them unbidden.
@@ -114,7 +114,7 @@ func (scriptless) DisconnectClient() (failed bool)                  { return }
 // that do not know it answer by mysql_native_password.
 func (x *scripted) greetAdmin() {
 	g := packet.Greeting{
-		Version: []byte(adminVersion), ThreadID: 1, Challenge: [packet.ChallengeLen]byte(adminChallenge()), ChallengeSize: packet.ChallengeLen,
+		Version: []byte(AdminVersion), ThreadID: 1, Challenge: [packet.ChallengeLen]byte(adminChallenge()), ChallengeSize: packet.ChallengeLen,
 		Capabilities: adminCapabilities | x.c.terms.added&packet.CapSSL, Collation: 8, Status: packet.StatusAutocommit,
 		Plugin: []byte(packet.PluginCachingSHA2),
 	}
@@ -239,7 +239,7 @@ func (x *scripted) consult(payload []byte) {
 		return
 	}
 	command := AdminCommand{
-		Payload: bytes.Clone(payload), Session: x.id, User: x.who.user, Client: c.remote.String(), Database: x.half.DefaultDB, TLS: c.tls,
+		Payload: bytes.Clone(payload), Session: c.number, User: x.who.user, Client: c.remote.String(), Database: x.half.DefaultDB, TLS: c.tls,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), consoleWithin)
 	x.leave = cancel

@@ -58,6 +58,7 @@ type BackendFigures struct {
 	BytesOut  uint64    // to it, likewise
 	LastError string    // of connects and probes, however long ago; "" if there was none
 	LastAt    time.Time // of that
+	UUID      string    // what a script has noted, "" if none has
 
 	Lag          time.Duration // behind its primary,
 	LagKnown     bool          // if that is known

@@ -20,8 +20,7 @@ const maxScript = 64 << 20
 // file is a script on disk. Any goroutine may use it: compiling needs no Lua
 // state, so a slow one holds up no hook.
 type file struct {
-	path  string
-	fixed bool // it is part of the program: last, or err, is all that there will be
+	path string
 
 	mu    sync.Mutex
 	known bool // the next four are of the file as it was read last
@@ -53,9 +52,6 @@ const settleAfter = time.Second
 func (f *file) load() (*version, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.fixed {
-		return f.last, f.err
-	}
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return nil, err

@@ -166,3 +166,14 @@ func versionNumber(version string) (int, error) {
 	}
 	return n, nil
 }
+
+// Check looks at the script as it is now and logs what is wrong with it, for
+// whoever starts the proxy; the clients would be told, too.
+func (s *Scripts) Check() {
+	if s.file == nil {
+		return
+	}
+	if _, err := s.file.load(); err != nil && s.file.mayLog() {
+		s.opts.Log.Error("(lua-error) [" + s.file.path + "] " + err.Error())
+	}
+}

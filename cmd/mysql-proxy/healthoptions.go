@@ -21,7 +21,7 @@ var healthOptions = []option{
 	{long: "health-user", kind: stringKind, arg: "USER", group: "proxy",
 		help: "user as whom the proxy asks each server, all the time, how it is: whether it answers, whether it is read_only, how far a read-only one is behind. It needs no rights but, for the last, REPLICATION CLIENT at MySQL and REPLICA MONITOR at MariaDB. Without it a server is what connections of clients show, as ever",
 		dst:  func(s *settings) any { return &s.HealthUser }},
-	{long: "health-password", kind: stringKind, arg: "PASSWORD", group: "proxy",
+	{long: "health-password", secret: true, kind: stringKind, arg: "PASSWORD", group: "proxy",
 		help: "password of health-user; ps shows it unless it is in the defaults-file. Without it and health-password-file: what the environment variable " + healthPasswordVariable + " has",
 		dst:  func(s *settings) any { return &s.HealthPassword }},
 	{long: "health-password-file", kind: fileKind, arg: "FILE", group: "proxy",

@@ -26,6 +26,9 @@ func load(args []string, file []byte) (*loaded, error) {
 		return l, err
 	}
 	l.warnings = line.warnings
+	for name := range line.given {
+		s.sources[name] = fromLine
+	}
 	if s.DefaultsFile != "" {
 		err := l.applyFile(line)
 		if err != nil {
@@ -109,6 +112,7 @@ func (l *loaded) applyFile(line *commandLine) error {
 		if err != nil {
 			return &fileError{e.line, o.long + ": " + err.Error()}
 		}
+		into.sources[o.long] = fromFile
 		if warning != "" && into == l.settings {
 			warn(e, "%s", warning)
 		}

@@ -137,7 +137,7 @@ func TestDefaults(t *testing.T) {
 		s.ReadTimeout != 8*time.Hour,
 		s.WriteTimeout != 8*time.Hour,
 		s.EventThreads != 0, s.MaxOpenFiles != 0,
-		s.AdminAddress != ":4041":
+		s.AdminAddress != "127.0.0.1:4041":
 		t.Errorf("the defaults are %+v", *s)
 	}
 }

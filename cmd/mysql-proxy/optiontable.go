@@ -119,16 +119,16 @@ var proxyOptions = []option{
 }
 
 var adminOptions = []option{
-	{long: "admin-address", kind: stringKind, arg: "ADDRESS", def: ":4041", group: "admin",
-		help: "listen here for the admin console",
+	{long: "admin-address", kind: stringKind, arg: "ADDRESS", def: "127.0.0.1:4041", group: "admin",
+		help: "listen here for the admin console: on this machine's own address, unless another is given; MySQL Proxy's default, :4041, is every address of the machine",
 		dst:  func(s *settings) any { return &s.AdminAddress }},
 	{long: "admin-username", kind: stringKind, arg: "USER", group: "admin",
 		help: "user name that the admin console asks for; needed with the plugin",
 		dst:  func(s *settings) any { return &s.AdminUsername }},
-	{long: "admin-password", kind: stringKind, arg: "PASSWORD", group: "admin",
+	{long: "admin-password", secret: true, kind: stringKind, arg: "PASSWORD", group: "admin",
 		help: "password that the admin console asks for; needed with the plugin; ps shows it unless it is in the defaults-file",
 		dst:  func(s *settings) any { return &s.AdminPassword }},
 	{long: "admin-lua-script", kind: fileKind, arg: "FILE", group: "admin",
-		help: "script that answers the admin console's statements; without it SELECT * FROM backends and SELECT * FROM help are known",
+		help: "script that answers the admin console's statements first; the console answers those to which it returns nothing, and all without a script: SELECT * FROM help lists them",
 		dst:  func(s *settings) any { return &s.AdminLuaScript }},
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"time"
 
 	"mysqlproxy/engine"
+	"mysqlproxy/engine/admin"
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
 	"mysqlproxy/luahooks"
@@ -68,14 +70,21 @@ func (w *scripting) proxy(g hook.Global) (hook.Scripts, error) {
 }
 
 func (w *scripting) admin(g hook.Global) (*engine.AdminConfig, error) {
-	lua, err := w.world(g)
-	if err != nil {
-		return nil, err
+	console := admin.Console{Settings: w.s}
+	c := &engine.AdminConfig{
+		Listen: w.address, User: w.s.AdminUsername, Password: w.s.AdminPassword,
+		Console: func(ctx context.Context, e *engine.Engine, command engine.AdminCommand) engine.AdminAnswer {
+			return console.Answer(ctx, e, command)
+		},
 	}
-	script := lua.Builtin("admin")
 	if w.s.AdminLuaScript != "" {
-		script = lua.With(w.s.AdminLuaScript)
+		lua, err := w.world(g)
+		if err != nil {
+			return nil, err
+		}
+		script := lua.With(w.s.AdminLuaScript)
 		script.Check()
+		c.Scripts = script
 	}
-	return &engine.AdminConfig{Listen: w.address, User: w.s.AdminUsername, Password: w.s.AdminPassword, Scripts: script}, nil
+	return c, nil
 }

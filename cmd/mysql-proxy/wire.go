@@ -38,7 +38,7 @@ func checkAddresses(s *settings) (warnings []string, err error) {
 				return nil, fmt.Errorf("--%s: %w", list.option, err)
 			case list.listen && e.Path == "" && !e.PortGiven:
 				o := findOption(list.option)
-				warnings = append(warnings, fmt.Sprintf("--%s=%s has no port: it listens on %d, not on %s", list.option, clean(text), reactor.DefaultPort, strings.TrimPrefix(o.def, ":")))
+				warnings = append(warnings, fmt.Sprintf("--%s=%s has no port: it listens on %d, not on %s", list.option, clean(text), reactor.DefaultPort, o.def[strings.LastIndexByte(o.def, ':')+1:]))
 			case !list.listen && e.Path == "" && e.Port == 0:
 				return nil, fmt.Errorf("--%s: address %q: port 0 is for listening only", list.option, text)
 			}

@@ -25,7 +25,7 @@ func startAdmin(t *testing.T, backends []string, args ...string) (p *proxy, addr
 	return p, addr
 }
 
-// What 0.8.5's admin plugin does with its own script.
+// What 0.8.5's admin plugin did with its own script, the console does.
 func TestAdminPort(t *testing.T) {
 	p, admin := startAdmin(t, []string{bed.Primary.Addr}, "-r", bed.Replicas[0].Addr)
 	backends := func(state, clients string) string {
@@ -43,11 +43,11 @@ func TestAdminPort(t *testing.T) {
 	held.mustAsk("SELECT 1", "1")
 	cli(backends("up", "1"), "select * from BACKENDS")
 	out, err := mariadbCLI(t, admin, adminUser, "SELECT * FROM help")
-	if lines := strings.Split(out, "\n"); err != nil || len(lines) != 2 || !strings.HasPrefix(strings.ToLower(lines[0]), "select * from help\t") ||
+	if lines := strings.Split(out, "\n"); err != nil || len(lines) < 2 || !strings.HasPrefix(strings.ToLower(lines[0]), "select * from help\t") ||
 		!strings.HasPrefix(strings.ToLower(lines[1]), "select * from backends\t") && !strings.HasPrefix(strings.ToLower(lines[1]), "lists the backends") {
 		t.Errorf("SELECT * FROM help: %q, %v", out, err)
 	}
-	if out, err := mariadbCLI(t, admin, adminUser, "SHOW TABLES"); err == nil || !strings.Contains(out, "ERROR 1105 (07000)") || !strings.Contains(out, "SELECT * FROM help") {
+	if out, err := mariadbCLI(t, admin, adminUser, "TABLES"); err == nil || !strings.Contains(out, "ERROR 1105 (07000)") || !strings.Contains(out, "SELECT * FROM help") {
 		t.Errorf("an unknown statement: %q, %v; want ERR 1105 that points to the help", out, err)
 	}
 	for _, r := range []struct {
@@ -68,12 +68,14 @@ print(c.server_version)
 cur = c.cursor()
 cur.execute("SELECT * FROM backends")
 print([d[0] for d in cur.description], [(type(r[0]).__name__, r[2], r[4], r[5]) for r in cur.fetchall()])
-for command in (lambda: cur.execute("SELECT 1"), c.ping, lambda: c.select_db("x")):
-    try:
-        command()
-    except pymysql.MySQLError as e:
-        print(e.args[0], "help" in e.args[1], "COM_QUERY" in e.args[1])
-assert cur.execute("SELECT * FROM help") == 2
+c.ping()
+c.select_db("x")
+try:
+    cur.execute("TABLES")
+except pymysql.MySQLError as e:
+    print(e.args[0], "help" in e.args[1])
+cur.execute("SELECT * FROM help")
+print([d[0] for d in cur.description])
 c.close()
 try:
     os.environ["DB_PASSWORD"] = ""
@@ -83,7 +85,7 @@ except pymysql.MySQLError as e:
 `)
 	if want := "5.0.99-agent-admin\n" +
 		"['backend_ndx', 'address', 'state', 'type', 'uuid', 'connected_clients'] [('int', 'up', None, 1), ('int', 'unknown', None, 0)]\n" +
-		"1105 True False\n1105 False True\n1105 False True\n(1045, \"password doesn't match\")"; out != want || err != nil {
+		"1105 True\n['command', 'description']\n(1045, \"password doesn't match\")"; out != want || err != nil {
 		t.Errorf("PyMySQL: %q, %v; want %q", out, err, want)
 	}
 	held.mustAsk("SELECT 1", "1")
