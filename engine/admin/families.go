@@ -45,6 +45,7 @@ const (
 var (
 	backendStates = []string{"unknown", "up", "down"}
 	backendHealth = []string{"unknown", "good", "down", "offline", "lagging", "stopped", "not_replica", "unsynced"}
+	backendDuties = []string{"online", "draining", "maintenance"}
 	backendRoles  = []string{"unknown", "primary", "replica", "peer"}
 )
 
@@ -71,6 +72,9 @@ var families = []family{
 	{name: "mysql_proxy_backend_role", kind: gauge, labels: []string{"backend", "role"},
 		help: "1 for the role that probes have found the backend to have, 0 for the others; unknown where they are not asked (--roles).",
 		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { oneOf(backendRoles, b.Role, put) })},
+	{name: "mysql_proxy_backend_duty", kind: gauge, labels: []string{"backend", "duty"},
+		help: "1 for what the operator has the backend do, 0 for the rest: online, draining (no new sessions) or maintenance (none).",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { oneOf(backendDuties, b.Duty, put) })},
 	{name: "mysql_proxy_backend_leads", kind: gauge, labels: []string{"backend"},
 		help: "1 if writes go to the backend, or would if it were up.",
 		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(truth(b.Leads)) })},
@@ -125,8 +129,8 @@ var families = []family{
 	{name: "mysql_proxy_backend_probe_duration_seconds", labels: []string{"backend"},
 		help: "How long health probes took that were answered.",
 		histogram: func(f *snapshot, put func(buckets, ...string)) {
-			for i := range f.Backends {
-				if b := &f.Backends[i]; b.ProbeTimes.Bounds != nil {
+			for i := range f.byAddress {
+				if b := &f.byAddress[i]; b.ProbeTimes.Bounds != nil {
 					put(bucketsOf(b.ProbeTimes), b.Address)
 				}
 			}
@@ -221,8 +225,8 @@ type putFunc = func(v float64, labels ...string)
 // ofBackends has a row, or several, for each backend. put adds its label.
 func ofBackends(each func(b *engine.BackendFigures, put putFunc)) func(*snapshot, putFunc) {
 	return func(f *snapshot, put putFunc) {
-		for i := range f.Backends {
-			b := &f.Backends[i]
+		for i := range f.byAddress {
+			b := &f.byAddress[i]
 			each(b, func(v float64, labels ...string) { put(v, append([]string{b.Address}, labels...)...) })
 		}
 	}

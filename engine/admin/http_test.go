@@ -105,8 +105,8 @@ func fine() engine.Figures {
 	return engine.Figures{
 		Started: now.Add(-time.Hour), Now: now, Version: "1.2.3",
 		Backends: []engine.BackendFigures{
-			{Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "unknown", Leads: true, Weight: 1},
-			{Index: 1, Address: "10.0.0.2:3306", Type: "ro", State: "up", Health: "good", Role: "unknown", Weight: 3, Lag: 1500 * time.Millisecond, LagKnown: true},
+			{Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "unknown", Duty: "online", Leads: true, Weight: 1},
+			{Index: 1, Address: "10.0.0.2:3306", Type: "ro", State: "up", Health: "good", Role: "unknown", Duty: "online", Weight: 3, Lag: 1500 * time.Millisecond, LagKnown: true},
 		},
 	}
 }
@@ -242,6 +242,10 @@ func TestReady(t *testing.T) {
 		{"one that nobody has tried yet", static(func(f *engine.Figures) { f.Backends[0].State = "unknown" }), false, "ready\n"},
 		{"one that is down", static(func(f *engine.Figures) { f.Backends[0].State = "down" }), false,
 			"not ready: no server takes writes\nnot ready: backend 10.0.0.1:3306 is down\n"},
+		{"one that drains", static(func(f *engine.Figures) { f.Backends[0].Duty = "draining" }), false,
+			"not ready: no server takes writes\nnot ready: backend 10.0.0.1:3306 is draining\n"},
+		{"one in maintenance", static(func(f *engine.Figures) { f.Backends[0].Duty = "maintenance" }), false,
+			"not ready: no server takes writes\nnot ready: backend 10.0.0.1:3306 is in maintenance\n"},
 		{"a replica that is down", static(func(f *engine.Figures) { f.Backends[1].State = "down" }), false, "ready\n"},
 		{"two, one of them down", static(func(f *engine.Figures) {
 			f.Backends = append(f.Backends, f.Backends[0])

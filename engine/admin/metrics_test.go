@@ -22,13 +22,13 @@ func full() engine.Figures {
 		Started: time.Unix(1000, 500e6), Now: time.Unix(2000, 0), Version: "1.2.3",
 		Backends: []engine.BackendFigures{
 			{
-				Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "primary", Leads: true, Weight: 1, Clients: 2, Idle: 3,
+				Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "primary", Duty: "online", Leads: true, Weight: 1, Clients: 2, Idle: 3,
 				ProbeLatency: 4 * time.Millisecond, Servers: 32, Since: time.Unix(1100, 0), Connects: 33, Failures: 34, Commands: 35, BytesIn: 36, BytesOut: 37,
 				LastError: "refused", LastAt: time.Unix(1200, 0), Probes: 38, ProbeFailures: 39,
 				ProbeTimes: engine.Histogram{Bounds: []time.Duration{time.Millisecond, time.Second}, Counts: []uint64{1, 2, 4}, Sum: 2500 * time.Millisecond},
 			},
 			{
-				Index: 1, Address: "/run/\xffdb.sock", Type: "ro", State: "down", Health: "lagging", Role: "replica", Weight: 5, Clients: 6, Idle: 7,
+				Index: 1, Address: "/run/\xffdb.sock", Type: "ro", State: "down", Health: "lagging", Role: "replica", Duty: "draining", Weight: 5, Clients: 6, Idle: 7,
 				Lag: 8500 * time.Millisecond, LagKnown: true,
 			},
 		},
@@ -188,6 +188,7 @@ func TestMetrics(t *testing.T) {
 	}
 	states("state", "state", []string{"unknown", "up", "down"}, "up", "down")
 	states("health", "health", backendHealth, "good", "lagging")
+	states("duty", "duty", []string{"online", "draining", "maintenance"}, "online", "draining")
 	states("role", "role", []string{"unknown", "primary", "replica", "peer"}, "primary", "replica")
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if v, ok := got[name]; !ok || v != want[name] {
@@ -206,7 +207,7 @@ func TestFamilies(t *testing.T) {
 	_, _, body := get(t, addr, "/metrics")
 	_, labels, help := exposed(t, body)
 	name := regexp.MustCompile(`^mysql_proxy_[a-z_]+$`)
-	bounded := []string{"backend", "state", "health", "role", "type", "loop", "reason", "fault", "route", "pin", "version", "goversion", "how", "owned", "hook"}
+	bounded := []string{"backend", "state", "health", "role", "duty", "type", "loop", "reason", "fault", "route", "pin", "version", "goversion", "how", "owned", "hook"}
 	for i := range families {
 		f := &families[i]
 		if _, ok := labels[f.name]; !ok {
@@ -267,10 +268,28 @@ func TestWordsOfStates(t *testing.T) {
 		word func(int32) string
 	}{
 		{backendStates, func(i int32) string { return engine.BackendState(i).String() }},
+		{backendDuties, func(i int32) string { return engine.Duty(i).String() }},
 		{backendHealth, func(i int32) string { return engine.Health(i).String() }},
 	} {
 		if want := words(tc.word); !slices.Equal(tc.have, want) {
 			t.Errorf("the metric has %q, the engine %q", tc.have, want)
 		}
+	}
+}
+
+// An address that is in both lists for a while is one backend.
+func TestMergeBackends(t *testing.T) {
+	a := engine.BackendFigures{Address: "a", Type: "rw", Duty: "draining", Clients: 1, Idle: 2, Servers: 3, Connects: 4, Failures: 5, Commands: 6, BytesIn: 7, BytesOut: 8, Probes: 9, ProbeFailures: 10}
+	now := engine.BackendFigures{Address: "a", Type: "ro", Duty: "online", Clients: 20, Idle: 20, Servers: 20, Connects: 20, Failures: 20, Commands: 20, BytesIn: 20, BytesOut: 20, Probes: 20, ProbeFailures: 20}
+	sum := engine.BackendFigures{Address: "a", Type: "ro", Duty: "online", Clients: 21, Idle: 22, Servers: 23, Connects: 24, Failures: 25, Commands: 26, BytesIn: 27, BytesOut: 28, Probes: 29, ProbeFailures: 30}
+	other := engine.BackendFigures{Address: "b"}
+	for _, all := range [][]engine.BackendFigures{{a, other, now}, {now, other, a}} {
+		if got, want := fmt.Sprint(mergeBackends(all)), fmt.Sprint([]engine.BackendFigures{sum, other}); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	m := newMetrics(&snapshots{}, slog.New(slog.DiscardHandler))
+	if _, err := m.gatherer(newSnapshot(engine.Figures{Backends: []engine.BackendFigures{a, other, now}}, false)).Gather(); err != nil {
+		t.Error(err)
 	}
 }

@@ -14,7 +14,7 @@ func (s *snapshots) serveReady(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// This is what a rolling restart waits for, so it is not as old as the rest.
-	f = &snapshot{f.Figures, s.src.Stopping()}
+	f = newSnapshot(f.Figures, s.src.Stopping())
 	if why := f.unready(); why != nil {
 		writeText(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(why, "\nnot ready: ")+"\n")
 		return
@@ -36,6 +36,10 @@ func (f *snapshot) unready() (why []string) {
 			// It never was to take any.
 		case b.State == "down":
 			bars = append(bars, at+" is down")
+		case b.Duty == "draining":
+			bars = append(bars, at+" is draining")
+		case b.Duty == "maintenance":
+			bars = append(bars, at+" is in maintenance")
 		case b.Leads:
 			return why
 		default:

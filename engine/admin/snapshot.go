@@ -19,7 +19,44 @@ const (
 // snapshot is what a source told at one moment.
 type snapshot struct {
 	engine.Figures
-	stopping bool
+	byAddress []engine.BackendFigures // Figures.Backends, each address once
+	stopping  bool
+}
+
+func newSnapshot(f engine.Figures, stopping bool) *snapshot {
+	return &snapshot{f, mergeBackends(f.Backends), stopping}
+}
+
+// mergeBackends adds up those that have the same address: one that has got from the
+// read/write servers to the read-only ones, or the other way round, while the proxy
+// runs, is another backend until the sessions of the one before have ended. What is
+// no number is that of the later one, which is not on its way out.
+func mergeBackends(all []engine.BackendFigures) (merged []engine.BackendFigures) {
+	at := map[string]int{}
+	for _, b := range all {
+		i, again := at[b.Address]
+		if !again {
+			at[b.Address] = len(merged)
+			merged = append(merged, b)
+			continue
+		}
+		o := merged[i]
+		if b.Duty != "online" && o.Duty == "online" {
+			b, o = o, b
+		}
+		b.Clients += o.Clients
+		b.Idle += o.Idle
+		b.Servers += o.Servers
+		b.Connects += o.Connects
+		b.Failures += o.Failures
+		b.Commands += o.Commands
+		b.BytesIn += o.BytesIn
+		b.BytesOut += o.BytesOut
+		b.Probes += o.Probes
+		b.ProbeFailures += o.ProbeFailures
+		merged[i] = b
+	}
+	return merged
 }
 
 // snapshots asks a source, once for all who want to know at about the same time.
@@ -49,6 +86,6 @@ func (s *snapshots) take(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.last, s.at = &snapshot{f, s.src.Stopping()}, time.Now()
+	s.last, s.at = newSnapshot(f, s.src.Stopping()), time.Now()
 	return s.last, nil
 }

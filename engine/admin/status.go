@@ -43,6 +43,7 @@ type statusBackend struct {
 	State               string   `json:"state"`
 	Health              string   `json:"health"`
 	Role                string   `json:"role"`
+	Duty                string   `json:"duty"`
 	Leads               bool     `json:"leads"`
 	Weight              int      `json:"weight"`
 	Clients             int      `json:"clients"`
@@ -165,7 +166,7 @@ func (f *snapshot) status(events []engine.Event) *status {
 	for i := range f.Backends {
 		b := &f.Backends[i]
 		d.Backends = append(d.Backends, statusBackend{
-			Address: b.Address, Type: b.Type, State: b.State, Health: b.Health, Role: b.Role, Leads: b.Leads, Weight: b.Weight, Clients: b.Clients, Idle: b.Idle,
+			Address: b.Address, Type: b.Type, State: b.State, Health: b.Health, Role: b.Role, Duty: b.Duty, Leads: b.Leads, Weight: b.Weight, Clients: b.Clients, Idle: b.Idle,
 			LagSeconds: seconds(b.Lag, b.LagKnown), ProbeLatencySeconds: seconds(b.ProbeLatency, b.ProbeLatency > 0),
 			Since: moment(b.Since), Servers: b.Servers, Connects: b.Connects, Failures: b.Failures, Commands: b.Commands, BytesIn: b.BytesIn, BytesOut: b.BytesOut,
 			Probes: b.Probes, ProbeFailures: b.ProbeFailures, LastError: word(b.LastError), LastErrorAt: moment(b.LastAt),

@@ -19,11 +19,11 @@ const fullStatus = `{
   "ready": true,
   "not_ready": [],
   "backends": [
-    {"address": "10.0.0.1:3306", "type": "rw", "state": "up", "health": "good", "role": "primary", "leads": true, "weight": 1, "clients": 2, "idle_sessions": 3,
+    {"address": "10.0.0.1:3306", "type": "rw", "state": "up", "health": "good", "role": "primary", "duty": "online", "leads": true, "weight": 1, "clients": 2, "idle_sessions": 3,
      "lag_seconds": null, "probe_latency_seconds": 0.004,
      "since": "1970-01-01T00:18:20Z", "sessions": 32, "connects": 33, "connect_failures": 34, "commands": 35, "received_bytes": 36, "sent_bytes": 37,
      "probes": 38, "probe_failures": 39, "last_error": "refused", "last_error_at": "1970-01-01T00:20:00Z"},
-    {"address": "/run/\ufffddb.sock", "type": "ro", "state": "down", "health": "lagging", "role": "replica", "leads": false, "weight": 5, "clients": 6, "idle_sessions": 7,
+    {"address": "/run/\ufffddb.sock", "type": "ro", "state": "down", "health": "lagging", "role": "replica", "duty": "draining", "leads": false, "weight": 5, "clients": 6, "idle_sessions": 7,
      "lag_seconds": 8.5, "probe_latency_seconds": null,
      "since": null, "sessions": 0, "connects": 0, "connect_failures": 0, "commands": 0, "received_bytes": 0, "sent_bytes": 0,
      "probes": 0, "probe_failures": 0, "last_error": null, "last_error_at": null}
