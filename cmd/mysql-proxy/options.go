@@ -77,6 +77,8 @@ type settings struct {
 	Roles              string
 	ReadWeights        []string
 
+	Digests string
+
 	ProxyTLS           string
 	ProxyTLSCert       string
 	ProxyTLSKey        string

@@ -3,7 +3,7 @@ package main
 import "slices"
 
 // options are all of them, in the order of the help.
-var options = slices.Concat(mainOptions, httpOptions, proxyOptions, splitOptions, identityOptions, healthOptions, tlsOptions, compressionOptions, adminOptions)
+var options = slices.Concat(mainOptions, httpOptions, proxyOptions, splitOptions, identityOptions, healthOptions, digestOptions, tlsOptions, compressionOptions, adminOptions)
 
 var mainOptions = []option{
 	{long: "version", short: 'V', kind: flagKind, group: mainGroup, cmdOnly: true,

@@ -65,6 +65,7 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		Consistency:      consistencies[s.Consistency],
 		Multiplex:        s.Multiplex == "on",
 		MultiplexDelay:   s.MultiplexDelay,
+		Digests:          digestModes[s.Digests],
 	}
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
