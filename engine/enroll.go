@@ -67,12 +67,27 @@ func (x *scripted) enroll(pkt packet.Packet, in packet.Login) {
 	case loginFresh:
 		x.raw = bytes.Clone(pkt) // the script may want another session besides
 		s.caps = x.who.caps
+		if x.owns(in) && c.auth.own.enrolls(pkt.Payload()) {
+			return
+		}
 		c.sendLogin(s, pkt.Payload(), in)
 	case loginPooled:
 		x.raw = bytes.Clone(pkt) // the session may turn out to be of no use
+		x.owns(in)
 		x.changeUser(s, pkt, in)
 	case loginAgain, loginAdmin: // not here
 	}
+}
+
+// owns prepares for the proxy to own the client's identity, if it wants to.
+func (x *scripted) owns(in packet.Login) bool {
+	c := x.c
+	if !c.owns() {
+		return false
+	}
+	c.auth.own = c.newOwning(in.User, in.Attributes)
+	c.auth.own.meets(in)
+	return true
 }
 
 // decided has the script's own answer to a login go to the client. The server
@@ -165,6 +180,9 @@ func (x *scripted) changeUser(s *server, pkt packet.Packet, in packet.Login) {
 		if c.safety() != s.safety() && sendsPassword(string(u.Plugin)) {
 			u.AuthResponse = nil // the server asks for it by an AuthSwitch, and then it is translated
 		}
+		if c.auth.own != nil {
+			c.auth.own.sends(in)
+		}
 		x.changeUserTo(s, u.Append(nil, s.caps))
 	}
 }
@@ -196,6 +214,9 @@ func (x *scripted) ask(s *server, g *packet.Greeting) {
 	x.awaiting = true
 	x.switched = true
 	c.auth.begin(a.Plugin, a.Data)
+	if c.auth.own != nil {
+		c.auth.own.nonce = bytes.Clone(a.Data)
+	}
 	c.auth.client++
 	c.write(packet.AppendPacket(nil, c.auth.client, a.Append(nil)))
 	s.secured(packet.Packet(x.raw).Payload())
@@ -203,8 +224,8 @@ func (x *scripted) ask(s *server, g *packet.Greeting) {
 }
 
 // wants tells whether the script, having let go of s, which has just logged in,
-// has named a backend for a new session, and the client can be asked once more
-// for it. As in connect_server, an idle session that was attached goes back
+// has named a backend for a new session, which the proxy cannot open itself, and
+// the client can be asked once more for it. As in connect_server, an idle session that was attached goes back
 // unless the script returned IGNORE_RESULT. Clients follow one AuthSwitch and
 // not a second, and none when they have given their password.
 func (x *scripted) wants(s *server, v hook.Verdict) *Backend {
@@ -214,7 +235,7 @@ func (x *scripted) wants(s *server, v hook.Verdict) *Backend {
 		return nil
 	case x.chosen < 1 || x.chosen > len(list) || !list[x.chosen-1].open():
 		return nil
-	case x.kind != loginFresh || x.switched || x.raw == nil || x.who.caps&packet.CapPluginAuth == 0:
+	case x.kind != loginFresh || x.c.id != nil || x.switched || x.raw == nil || x.who.caps&packet.CapPluginAuth == 0:
 		return nil
 	}
 	return list[x.chosen-1]
@@ -269,6 +290,10 @@ func (x *scripted) toldLogin(s *server, pkt packet.Packet, done bool) bool {
 		s.half.AuthPlugin = x.half.AuthPlugin
 		s.admitted(s.caps)
 		x.vouched = true
+		if own := c.auth.own; own != nil {
+			own.done()
+			c.auth.own = nil
+		}
 	}
 	var v hook.Verdict
 	if x.has(hook.ReadAuthResult) {

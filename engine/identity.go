@@ -29,7 +29,7 @@ const (
 	AuthRelay                       // the client is asked for its password
 	AuthUsersFile                   // Config.Users
 	AuthSync                        // Config.Hashes
-	AuthAuto                        // Users, else as AuthRelay, else Hashes
+	AuthAuto                        // Users, else as AuthRelay, else Hashes; with a script nobody is asked
 )
 
 // UserSecret is what the users-file says of a user.
@@ -110,14 +110,15 @@ func (a anonymity) String() string { return anonymityTable[a].name }
 
 // owns tells whether the proxy wants to own c's identity.
 func (c *client) owns() bool {
-	return c.sp != nil && c.terms.Auth != AuthPassthrough
+	return (c.sp != nil || c.sx != nil && !c.ofAdmin()) && c.terms.Auth != AuthPassthrough
 }
 
 // relays tells whether clients may be asked for their passwords, so that they are
-// shown a greeting for it.
+// shown a greeting for it. Scripts see logins as servers and clients make them,
+// unless that was asked for.
 func (c *client) relays() bool {
 	m := c.terms.Auth
-	return c.owns() && (m == AuthRelay || m == AuthAuto) && c.terms.PasswordKey != nil
+	return c.owns() && (m == AuthRelay || m == AuthAuto && c.sx == nil) && c.terms.PasswordKey != nil
 }
 
 // identified notes as whom a backend has let c in: id, or nobody that the proxy
@@ -134,7 +135,11 @@ func (c *client) identified(id *identity, user string, why anonymity) {
 		return
 	}
 	if first := e.anonymous.count(user, why); first {
-		e.cfg().Log.Log(context.Background(), LevelMessage, "statements of a user all go to read/write backends: "+anonymityTable[why].hint,
+		so := "statements of a user all go to read/write backends: "
+		if c.sx != nil {
+			so = "the script has no sessions of a user but those of logins: "
+		}
+		e.cfg().Log.Log(context.Background(), LevelMessage, so+anonymityTable[why].hint,
 			"user", user, "reason", why.String(), "client", c.remote.String())
 	}
 }

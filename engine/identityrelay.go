@@ -56,6 +56,7 @@ type owning struct {
 	attributes []byte
 	step       owningStep
 	asks       bool       // the client can be asked for its password, and there is a use for it
+	late       bool       // it does so once it is switched
 	listed     bool       // in the users-file,
 	entry      UserSecret // as this
 
@@ -93,22 +94,28 @@ func (c *client) newOwning(user, attributes []byte) *owning {
 	return o
 }
 
-// enrolls takes the login of a client, in for short, and tells whether the login
-// has to wait, for the client is asked first.
-func (o *owning) enrolls(payload []byte, in packet.Login) (waits bool) {
+// meets takes note of what the login of a client, in for short, shows of it.
+func (o *owning) meets(in packet.Login) {
 	c := o.c
 	c.gives = c.safe() || asksForKeys(in.Attributes, c.shown&packet.CapSSL != 0)
-	o.nonce = bytes.Clone(o.a.challenge)
+	o.nonce = bytes.Clone(o.a.challenge[:min(len(o.a.challenge), packet.ChallengeLen)])
 	switch {
 	case string(in.Plugin) == packet.PluginCachingSHA2 && len(in.AuthResponse) == sha256.Size:
 		c.knowsSHA2 = true
 	case len(in.AuthResponse) == nativeLen && switches(in.Attributes):
-		c.knowsSHA2 = true
-		waits = o.asks && c.gives
+		c.knowsSHA2, o.late = true, true
 	}
-	if o.asks = o.asks && c.gives && c.knowsSHA2; !waits {
+	o.asks = o.asks && c.gives && c.knowsSHA2
+}
+
+// enrolls takes the login's payload and tells whether it has to wait, for the
+// client is asked first.
+func (o *owning) enrolls(payload []byte) (waits bool) {
+	c := o.c
+	if !o.asks || !o.late {
 		return false
 	}
+	o.asked()
 	o.step, o.login = ownFirst, bytes.Clone(payload)
 	a := packet.AuthSwitch{Plugin: []byte(packet.PluginCachingSHA2), Data: o.nonce}
 	c.carry(toClient, a.Append(nil))
@@ -260,6 +267,7 @@ func (o *owning) challenge(p []byte) {
 		o.nonce[i] = '%' + b%('~'-'%'+1) // clients take neither a NUL nor a $ for a part of it
 	}
 	o.step = ownChallenge
+	o.asked()
 	a := packet.AuthSwitch{Plugin: []byte(packet.PluginCachingSHA2), Data: o.nonce}
 	o.c.carry(toClient, a.Append(nil))
 }
@@ -267,7 +275,15 @@ func (o *owning) challenge(p []byte) {
 // ask has the client give its password, for the server has said p.
 func (o *owning) ask(p []byte) {
 	o.step, o.held = ownAsked, bytes.Clone(p)
+	o.asked()
 	o.c.carry(toClient, []byte{1, packet.CachingSHA2FullAuth})
+}
+
+// asked has a script's session know that its client has been asked.
+func (o *owning) asked() {
+	if x := o.c.sx; x != nil {
+		x.switched = true
+	}
 }
 
 // heard takes a packet of the client's, and tells whether that was all.

@@ -35,7 +35,17 @@ type query struct {
 
 // forward sends the client's own command.
 func (x *scripted) forward(cmd, payload []byte) {
-	c, s := x.c, x.c.server
+	c := x.c
+	if x.unneeded() {
+		return
+	}
+	if x.promised.backend != nil {
+		cmd, payload = bytes.Clone(cmd), bytes.Clone(payload)
+		if x.redeem(func() { x.forward(cmd, payload) }) {
+			return
+		}
+	}
+	s := c.server
 	if s == nil {
 		x.log(slog.LevelError, "there is no backend to send the command to")
 		c.end(ReasonNoServer, nil)
@@ -69,6 +79,10 @@ func (x *scripted) send(s *server, q query, payload []byte) {
 			x.cmd.held = &q
 			return
 		}
+	} else if x.strayed(s) {
+		q.packets = bytes.Clone(q.packets)
+		x.cmd.held = &q
+		return
 	}
 	x.transmit(s, q)
 }
@@ -134,8 +148,12 @@ func (x *scripted) transmit(s *server, q query) {
 	if q.Command == packet.ComQuery {
 		s.moved = s.moved || mayMove(q.packets)
 	}
-	if q.Command == packet.ComChangeUser && x.cmd.in == nil && x.c.safety() != s.safety() {
-		payload, err := x.c.translated(join(q.packets))
+	if q.Command == packet.ComChangeUser && x.cmd.in == nil && x.c.translates(s) {
+		payload := join(q.packets)
+		err := packet.ErrMalformed
+		if len(payload) <= maxLogin {
+			payload, err = x.c.translated(payload)
+		}
 		if err != nil {
 			x.c.end(ReasonClientProtocol, err)
 			return
@@ -157,7 +175,7 @@ func (x *scripted) renewed(s *server, failed bool) {
 		x.c.end(ReasonServerLost, nil) // it would go on with what another client left
 		return
 	}
-	s.renews = true
+	s.renews = s.renews || !x.cmd.placed
 	if s.skip > 0 {
 		return
 	}
@@ -169,6 +187,9 @@ func (x *scripted) renewed(s *server, failed bool) {
 
 // next sends the query at the queue's head.
 func (x *scripted) next() {
+	if x.unneeded() || x.promised.backend != nil && x.redeem(x.next) {
+		return
+	}
 	c, s := x.c, x.c.server
 	in := x.queue.Pop()
 	switch {

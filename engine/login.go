@@ -148,7 +148,8 @@ func (c *client) enroll(pkt packet.Packet, in packet.Login) {
 		c.sp.enroll(in)
 	}
 	if c.owns() {
-		if c.auth.own = c.newOwning(in.User, in.Attributes); c.auth.own.enrolls(pkt.Payload(), in) {
+		c.auth.own = c.newOwning(in.User, in.Attributes)
+		if c.auth.own.meets(in); c.auth.own.enrolls(pkt.Payload()) {
 			return
 		}
 	}

@@ -206,6 +206,9 @@ func (o *ownLogin) greeting(p []byte) (used int) {
 	if err == nil && len(rest) > 0 {
 		err = errUnexpected
 	}
+	if err == nil && o.c.sx != nil {
+		err = s.introduced(o.c, pkt)
+	}
 	if err != nil {
 		o.fail(err)
 		return len(p)

@@ -30,6 +30,7 @@ type pool struct {
 	idle     map[string][]*server
 	reserved int // how many of them are only for their owners
 
+	version uint32       // of the backend, as its last greeting said, 0 before; scripts see it; the loop's
 	logs    logs         // whether the backend's writes have GTIDs; the loop's
 	speed   speed        // of the backend's answers to reads; the loop's
 	applied packet.GTIDs // what the backend is known to have of sessions' writes; the loop's
@@ -382,7 +383,11 @@ func (s scriptBackend) SetUUID(uuid string) { s.b.uuid.Store(&uuid) }
 func (s scriptBackend) Idle(loop int, user string) int {
 	if loop >= 0 && loop < len(s.e.loops) {
 		l := s.e.loops[loop]
-		return l.pool(s.b).count(user, s.MinIdle(), l.asking)
+		n := l.pool(s.b).count(user, s.MinIdle(), l.asking)
+		if n == 0 && l.asking.opensFor(user, s.b) {
+			n = 1
+		}
+		return n
 	}
 	n := 0
 	for _, l := range s.e.loops {
@@ -396,7 +401,7 @@ func (s scriptBackend) Lends(loop int, user string) bool {
 	if loop >= 0 && loop < len(s.e.loops) && user != "" {
 		l := s.e.loops[loop]
 		if x := l.asking; x != nil && x.vouched && user == x.who.user {
-			return l.pool(s.b).lends(x, x.own(s.b))
+			return l.pool(s.b).lends(x, x.own(s.b)) || x.opens(s.b)
 		}
 	}
 	return s.Idle(loop, user) > 0

@@ -34,7 +34,8 @@ type command struct {
 	release   bool // the script has let go of the server session while uploading
 
 	in        *hook.Injection // whose response is coming, nil for the client's own command
-	held      *query          // what is sent when the server session has been reset
+	held      *query          // what is sent when the server session has been reset, or is where it belongs
+	placed    bool            // it has to be there first, and needs no reset
 	fate      fate
 	shift     byte          // the client's sequence ids less the server's
 	out       packet.Cursor // where the forwarded response stands
@@ -114,7 +115,7 @@ func (x *scripted) some(p []byte) (used int) {
 // to see them, and s has nobody else's state. While some are outstanding others
 // follow them.
 func (x *scripted) passes(s *server) bool {
-	return s != nil && !s.stale && (s.state == serverBusy && s.skip == 0 || !x.has(hook.ReadQuery))
+	return s != nil && x.promised.backend == nil && !s.stale && (s.state == serverBusy && s.skip == 0 || !x.has(hook.ReadQuery))
 }
 
 // pass sends to s what it can of p.

@@ -227,6 +227,9 @@ func (x *scripted) passed(s *server) {
 // note keeps track of what a command has changed.
 func (x *scripted) note(s *server) {
 	if x.cmd.user != nil {
+		if x.cmd.in != nil { // the script's: whose password it was is not known
+			x.c.forget()
+		}
 		s.who, x.who, s.tainted = *x.cmd.user, *x.cmd.user, false
 		for _, h := range []*hook.Endpoint{&x.half, s.half} {
 			h.Username, h.AuthResponse, h.DefaultDB = x.who.user, x.who.response, x.who.database

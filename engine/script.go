@@ -37,15 +37,17 @@ const (
 // scripted is what a client session has beside because there is a script. It is
 // the script's hook.Session.
 type scripted struct {
-	c      *client
-	script hook.Script
-	id     uint64 // tells whether a server session was lent to another session in between
-	queue  hook.Queue
-	half   hook.Endpoint // the client's
-	chosen int           // what backend_ndx reads
-	who    login         // of the login packet
-	raw    []byte        // the login packet, then a command that is being collected
-	given  []*server     // what it gave back last, by index of the backend; see own
+	c        *client
+	script   hook.Script
+	id       uint64 // tells whether a server session was lent to another session in between
+	queue    hook.Queue
+	half     hook.Endpoint   // the client's
+	chosen   int             // what backend_ndx reads
+	promised promise         // see promise.go
+	who      login           // of the login packet
+	raw      []byte          // the login packet, then a command that is being collected
+	given    []*server       // what it gave back last, by index of the backend; see own
+	again    []time.Duration // when a session may be tried to open again, by index of the backend, on the loop's clock
 
 	kind     loginKind
 	vouched  bool // a server has let this client in as who
@@ -56,6 +58,7 @@ type scripted struct {
 	awaiting bool // the client's answer makes the login packet (loginAgain), or is what the admin port goes by
 	closing  bool // connection_close
 	passing  bool // a command is passing that the script does not see
+	strays   bool // it goes on with another backend than the script has chosen
 
 	cmd command
 
@@ -91,18 +94,25 @@ func (x *scripted) Client() *hook.Endpoint    { return &x.half }
 func (x *scripted) CloseAfterResult(yes bool) { x.closing = yes }
 
 func (x *scripted) Server() *hook.Endpoint {
+	if h := x.promised.half; h != nil {
+		h.DefaultDB = x.half.DefaultDB // as it will be opened
+		return h
+	}
 	if s := x.c.server; s != nil && s.state > serverDialing {
 		return s.half
 	}
 	return nil
 }
 
-// SetBackend gives the server session away, or takes an idle one in its place.
+// SetBackend gives the server session away, or takes an idle one in its place, or
+// is promised one.
 func (x *scripted) SetBackend(n int) {
 	c := x.c
 	if n <= 0 {
+		if c.server != nil || x.promised.backend != nil {
+			x.chosen, x.promised = 0, promise{}
+		}
 		if c.server != nil {
-			x.chosen = 0
 			x.part()
 		}
 		return
@@ -112,11 +122,14 @@ func (x *scripted) SetBackend(n int) {
 		return // the server session is in the middle of the command
 	}
 	if t := x.idle(n); t != nil {
+		x.promised = promise{}
 		if c.server != nil {
 			x.part()
 		}
 		t.lend(c)
+		return
 	}
+	x.promises(n)
 }
 
 // part lets go of the server session. One that waits for a file, or for the end
@@ -243,6 +256,7 @@ func (x *scripted) greeted(s *server, pkt packet.Packet, g *packet.Greeting) {
 	s.greeted = bytes.Clone(pkt)
 	s.half = &hook.Endpoint{Src: hookAddr(s.conn.LocalAddr()), Dst: hookAddr(s.backend.Addr)}
 	remember(s.half, g)
+	c.loop.pool(s.backend).version = s.half.Version
 	if x.kind == loginAgain {
 		x.ask(s, g)
 		return
@@ -328,6 +342,10 @@ func (x *scripted) disconnect() {
 	if x.has(hook.DisconnectClient) && x.kind != loginAdmin {
 		began := x.calls(callDisconnectClient)
 		x.called(callDisconnectClient, began, x.script.DisconnectClient())
+	}
+	if x.promised.backend != nil && x.c.server != nil {
+		x.promised = promise{}
+		x.part() // as it was when the script chose the other one
 	}
 	if !x.reserves {
 		return

@@ -258,16 +258,9 @@ func (s *server) greeting(p []byte) (used int) {
 	}
 	g, err := packet.ParseGreeting(pkt.Payload())
 	s.offers = g.Capabilities
-	if err == nil {
-		err = packet.EditGreeting(pkt.Payload(), s.terms.masked, s.terms.added)
-	}
-	if err == nil {
-		g, err = packet.ParseGreeting(pkt.Payload())
-	}
 	n := len(pkt)
-	if err == nil && c.relays() && g.Capabilities.Has(packet.CapPluginAuth|packet.CapSecureConnection) {
-		g.Plugin = []byte(packet.PluginCachingSHA2)
-		pkt = packet.AppendPacket(nil, 0, g.Append(nil))
+	if err == nil {
+		pkt, g, err = s.edited(c, pkt)
 	}
 	if err != nil || len(rest) > 0 {
 		c.end(ReasonServerProtocol, err)
@@ -297,6 +290,21 @@ func (s *server) greeting(p []byte) (used int) {
 		c.greet(pkt, g.Capabilities)
 	}
 	return n
+}
+
+// edited is pkt, a backend's greeting, as c is shown it. pkt itself may be changed
+// for that.
+func (s *server) edited(c *client, pkt packet.Packet) (packet.Packet, packet.Greeting, error) {
+	err := packet.EditGreeting(pkt.Payload(), s.terms.masked, s.terms.added)
+	if err != nil {
+		return pkt, packet.Greeting{}, err
+	}
+	g, err := packet.ParseGreeting(pkt.Payload())
+	if err == nil && c.relays() && g.Capabilities.Has(packet.CapPluginAuth|packet.CapSecureConnection) {
+		g.Plugin = []byte(packet.PluginCachingSHA2)
+		pkt = packet.AppendPacket(nil, 0, g.Append(nil))
+	}
+	return pkt, g, err
 }
 
 // expect is told of a command that is being sent.

@@ -26,7 +26,7 @@ const poolLook = 250 * time.Millisecond
 // in use.
 func (x *scripted) lacks() bool {
 	c := x.c
-	if c.server != nil || !x.vouched {
+	if c.server != nil || x.promised.backend != nil || !x.vouched {
 		return false
 	}
 	hope := false
@@ -34,7 +34,7 @@ func (x *scripted) lacks() bool {
 		if b.ReadOnly || !b.open() {
 			continue
 		}
-		if c.loop.pool(b).lends(x, x.own(b)) {
+		if c.loop.pool(b).lends(x, x.own(b)) || x.opens(b) {
 			return false
 		}
 		hope = hope || b.clients.Load() > 0
