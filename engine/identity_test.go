@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	. "mysqlproxy/engine/enginetest"
+	"mysqlproxy/engine/hook"
 	"mysqlproxy/packet"
 )
 
@@ -258,33 +259,40 @@ func TestIdentityOfALogin(t *testing.T) {
 		{"it asks for a key over TLS", safe, steps(SendPacket(2, switchedTo(packet.PluginNative, greetedBy())), ExpectPacket(3, native), SendPacket(4, OK(0))),
 			steps(ExpectPacket(3, asksFull), encrypts(4, greetedBy(), ownPassword), ExpectPacket(7, OK(0))), owned},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
-			l := tc.as.login()
-			if tc.server == nil { // it is switched first
-				l.Plugin, l.AuthResponse = []byte(packet.PluginCachingSHA2), sha2
-				tc.server = steps(SendPacket(2, switchedTo(packet.PluginNative, greetedBy())), ExpectPacket(3, native), SendPacket(4, OK(0)))
-				tc.client = steps(ExpectPacket(3, switchedTo(packet.PluginCachingSHA2, greetedBy())), SendPacket(4, sha2), ExpectPacket(5, asksFull), SendPacket(6, ownNulled), ExpectPacket(7, OK(0)))
-			}
-			server := append(append(tc.as.receives(l), tc.server...), ExpectPacket(0, ping), SendPacket(1, OK(0)), ExpectEnd())
-			cfg := w.config(w.server(server))
-			relaying(AuthAuto, tc.as.serverTLS)(&cfg)
-			w.start(cfg)
-			c := w.clientNow("client", append(append(tc.as.enters(), tc.client...), pings())...)
-			if got := w.owned(); got != tc.want {
-				t.Errorf("the proxy owns %q, want %q", got, tc.want)
-			}
-			if err := c.Run(Fin()); err != nil {
-				t.Error(err)
-			}
-			w.wantEnd(1, ReasonClientClosed)
-			if lines := w.log.about(ownPassword); len(lines) > 0 {
-				t.Errorf("the password is in the log: %v", lines)
-			}
-			if n := len(w.log.all("the proxy can log in as this user")); (n == 1) != (tc.want[:6] == "passwo") {
-				t.Errorf("the log says %d times that the proxy owns it", n)
-			}
-		})
+		for _, script := range []*hooks{nil, {authResult: func(s hook.Session, p []byte) hook.Verdict { return hook.Verdict{} }, query: passQuery}} {
+			t.Run(fmt.Sprintf("%s, script %v", tc.name, script != nil), func(t *testing.T) {
+				tc := tc
+				w := newWorld(t)
+				l := tc.as.login()
+				if tc.server == nil { // it is switched first
+					l.Plugin, l.AuthResponse = []byte(packet.PluginCachingSHA2), sha2
+					tc.server = steps(SendPacket(2, switchedTo(packet.PluginNative, greetedBy())), ExpectPacket(3, native), SendPacket(4, OK(0)))
+					tc.client = steps(ExpectPacket(3, switchedTo(packet.PluginCachingSHA2, greetedBy())), SendPacket(4, sha2), ExpectPacket(5, asksFull), SendPacket(6, ownNulled), ExpectPacket(7, OK(0)))
+				}
+				server := append(append(tc.as.receives(l), tc.server...), ExpectPacket(0, ping), SendPacket(1, OK(0)), ExpectEnd())
+				cfg := w.config(w.server(server))
+				relaying(AuthAuto, tc.as.serverTLS)(&cfg)
+				if script != nil {
+					relaying(AuthRelay, tc.as.serverTLS)(&cfg)
+					with(script)(&cfg)
+				}
+				w.start(cfg)
+				c := w.clientNow("client", append(append(tc.as.enters(), tc.client...), pings())...)
+				if got := w.owned(); got != tc.want {
+					t.Errorf("the proxy owns %q, want %q", got, tc.want)
+				}
+				if err := c.Run(Fin()); err != nil {
+					t.Error(err)
+				}
+				w.wantEnd(1, ReasonClientClosed)
+				if lines := w.log.about(ownPassword); len(lines) > 0 {
+					t.Errorf("the password is in the log: %v", lines)
+				}
+				if n := len(w.log.all("the proxy can log in as this user")); (n == 1) != (tc.want[:6] == "passwo") {
+					t.Errorf("the log says %d times that the proxy owns it", n)
+				}
+			})
+		}
 	}
 }
 

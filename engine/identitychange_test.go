@@ -83,37 +83,43 @@ func TestIdentityOfACommandChangeUser(t *testing.T) {
 		{"a client that does not know sha2", true, change, steps(SendPacket(1, toNative), ExpectPacket(2, newNative[:]), SendPacket(3, OK(0))),
 			steps(ExpectPacket(1, toNative), SendPacket(2, newNative[:]), ExpectPacket(3, OK(0))), "client_plugin"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
-			as := asking{clientTLS: true, serverTLS: true}
-			server, client := steps(SendPacket(3, fastOK), SendPacket(4, OK(0))), steps(ExpectPacket(3, asksFull), SendPacket(4, ownNulled), ExpectPacket(5, OK(0)))
-			before := old
-			if tc.mute {
-				as.plugin, as.response, before = packet.PluginNative, ownNative(), "client_plugin"
-				server, client = steps(SendPacket(3, OK(0))), steps(ExpectPacket(3, OK(0)))
-			}
-			server = append(append(append(as.receives(as.login()), server...), ExpectPacket(0, tc.change)), tc.server...)
-			cfg := w.config(w.server(append(server, ExpectPacket(0, ping), SendPacket(1, OK(0)), ExpectEnd())))
-			relaying(AuthAuto, true)(&cfg)
-			w.start(cfg)
-			c := w.clientNow("client", append(as.enters(), client...)...)
-			if got := w.owned(); got != before {
-				t.Fatalf("before, the proxy owns %q, want %q", got, before)
-			}
-			if err := c.Run(append(append(steps(SendPacket(0, tc.change)), tc.client...), pings())...); err != nil {
-				t.Fatal(err)
-			}
-			if got := w.owned(); got != tc.want {
-				t.Errorf("the proxy owns %q, want %q", got, tc.want)
-			}
-			if err := c.Run(Fin()); err != nil {
-				t.Error(err)
-			}
-			w.wantEnd(1, ReasonClientClosed)
-			if lines := w.log.about(newPassword); len(lines) > 0 {
-				t.Errorf("the password is in the log: %v", lines)
-			}
-		})
+		for _, script := range []*hooks{nil, {query: passQuery}, {authResult: passQuery}} {
+			t.Run(fmt.Sprintf("%s, script %v", tc.name, script != nil), func(t *testing.T) {
+				w := newWorld(t)
+				as := asking{clientTLS: true, serverTLS: true}
+				server, client := steps(SendPacket(3, fastOK), SendPacket(4, OK(0))), steps(ExpectPacket(3, asksFull), SendPacket(4, ownNulled), ExpectPacket(5, OK(0)))
+				before := old
+				if tc.mute {
+					as.plugin, as.response, before = packet.PluginNative, ownNative(), "client_plugin"
+					server, client = steps(SendPacket(3, OK(0))), steps(ExpectPacket(3, OK(0)))
+				}
+				server = append(append(append(as.receives(as.login()), server...), ExpectPacket(0, tc.change)), tc.server...)
+				cfg := w.config(w.server(append(server, ExpectPacket(0, ping), SendPacket(1, OK(0)), ExpectEnd())))
+				relaying(AuthAuto, true)(&cfg)
+				if script != nil {
+					relaying(AuthRelay, true)(&cfg)
+					with(script)(&cfg)
+				}
+				w.start(cfg)
+				c := w.clientNow("client", append(as.enters(), client...)...)
+				if got := w.owned(); got != before {
+					t.Fatalf("before, the proxy owns %q, want %q", got, before)
+				}
+				if err := c.Run(append(append(steps(SendPacket(0, tc.change)), tc.client...), pings())...); err != nil {
+					t.Fatal(err)
+				}
+				if got := w.owned(); got != tc.want {
+					t.Errorf("the proxy owns %q, want %q", got, tc.want)
+				}
+				if err := c.Run(Fin()); err != nil {
+					t.Error(err)
+				}
+				w.wantEnd(1, ReasonClientClosed)
+				if lines := w.log.about(newPassword); len(lines) > 0 {
+					t.Errorf("the password is in the log: %v", lines)
+				}
+			})
+		}
 	}
 }
 
