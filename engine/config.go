@@ -50,7 +50,8 @@ type Config struct {
 	Multiplex      bool
 	MultiplexDelay time.Duration
 	// Auth says how the proxy comes to own what it needs to log in itself as a
-	// client's user, if Split is set. AuthRelay and AuthAuto need PasswordKey.
+	// client's user, if Split is set or there are Scripts. AuthRelay and AuthAuto
+	// need PasswordKey.
 	Auth AuthMode
 	// Users looks a user up in the users-file; nil without one. Hashes are the
 	// packet.NativeHash that the read/write backend has for a user, from whatever

@@ -7,12 +7,13 @@ import (
 )
 
 // The options that say how the proxy comes to own what it needs to log in itself
-// as a client's user, for read/write splitting.
+// as a client's user: for read/write splitting, and for scripts that choose
+// backends.
 
 var identityOptions = []option{
 	{long: "auth", kind: stringKind, arg: "HOW", def: "auto", group: "proxy",
 		choices: []string{"auto", "relay", "users-file", "sync", "passthrough"},
-		help:    "with splitting, how the proxy comes by what it needs to open connections to read-only servers as a client's user; relay: clients that have TLS, or ask for a server's key, are asked for their password, as a server with caching_sha2_password does; users-file: it is in --users-file; sync: the hashes of mysql_native_password are read from the server by --auth-sync-user; auto: what works, in the order users-file, relay, sync; passthrough: not at all, then nothing is read from them. Only the server says who is let in, and nothing is kept longer than the session",
+		help:    "how the proxy comes by what it needs to open connections as a client's user: to read-only servers with splitting, to those that it chooses with a script; relay: clients that have TLS, or ask for a server's key, are asked for their password; users-file: it is in --users-file; sync: hashes of mysql_native_password are read from the server by --auth-sync-user; auto: what works, in the order users-file, relay, sync, but with a script only users-file and sync; passthrough: not at all. Only the server says who is let in, and nothing is kept longer than the session",
 		dst:     func(s *settings) any { return &s.Auth }},
 	{long: "users-file", kind: fileKind, arg: "FILE", group: "proxy",
 		help: "lines USER:PASSWORD, or USER:*HASH with 40 hexadecimal digits as servers store them for mysql_native_password; nobody but its owner and group may have access to it; read again when it changes",
@@ -34,8 +35,8 @@ var authModes = map[string]engine.AuthMode{
 func (s *settings) checkIdentity() error {
 	auto := s.Auth == "auto"
 	switch {
-	case !auto && s.Auth != "passthrough" && !s.splits():
-		return errors.New("--auth=" + s.Auth + " is of use only where reads are split without a script; give --proxy-read-only-backend-addresses and no --proxy-lua-script, or leave it out")
+	case !auto && s.Auth != "passthrough" && !s.splits() && s.ProxyLuaScript == "":
+		return errors.New("--auth=" + s.Auth + " is of use only where reads are split, or a script is there; give --proxy-read-only-backend-addresses or --proxy-lua-script, or leave it out")
 	case s.Auth == "users-file" && s.UsersFile == "":
 		return errors.New("--auth=users-file needs --users-file")
 	case s.UsersFile != "" && !auto && s.Auth != "users-file":

@@ -112,7 +112,9 @@ func TestIdentityOptionsThatDoNotGoTogether(t *testing.T) {
 		{"-r 10.0.0.2 --auth=sync --auth-sync-user=u --auth-sync-password-file=/p", ""},
 		{"--auth=relay", "of use only where reads are split"},
 		{"-r 10.0.0.2 --auth=relay --splitting=off", "of use only where reads are split"},
-		{"-r 10.0.0.2 --auth=relay -s /x.lua", "of use only where reads are split"},
+		{"-r 10.0.0.2 --auth=relay -s /x.lua", ""},
+		{"--auth=users-file --users-file=/f -s /x.lua", ""},
+		{"--auth=users-file -s /x.lua", "needs --users-file"},
 		{"-r 10.0.0.2 --auth=users-file", "needs --users-file"},
 		{"-r 10.0.0.2 --auth=relay --users-file=/f", "--users-file has no use with --auth=relay"},
 		{"-r 10.0.0.2 --auth-sync-user=u", "go together"},
@@ -135,8 +137,8 @@ func TestIdentityOptionsThatDoNotGoTogether(t *testing.T) {
 // The settings as the engine has them.
 func TestIdentitiesOfTheEngine(t *testing.T) {
 	dir := t.TempDir()
-	users, password := filepath.Join(dir, "users"), filepath.Join(dir, "password")
-	for _, name := range []string{users, password} {
+	users, password, script := filepath.Join(dir, "users"), filepath.Join(dir, "password"), filepath.Join(dir, "x.lua")
+	for _, name := range []string{users, password, script} {
 		if err := os.WriteFile(name, []byte("ann:a\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -148,6 +150,11 @@ func TestIdentitiesOfTheEngine(t *testing.T) {
 	}{
 		{nil, engine.AuthPassthrough, false, false}, // nothing is split
 		{[]string{"-r", "127.0.0.1:2"}, engine.AuthAuto, false, false},
+		{[]string{"-s", script}, engine.AuthPassthrough, false, false},
+		{[]string{"-s", script, "--auth=passthrough"}, engine.AuthPassthrough, false, false},
+		{[]string{"-s", script, "--auth=relay"}, engine.AuthRelay, false, false},
+		{[]string{"-s", script, "--users-file=" + users}, engine.AuthAuto, true, false},
+		{[]string{"-s", script, "--auth-sync-user=u", "--auth-sync-password-file=" + password}, engine.AuthAuto, false, true},
 		{[]string{"-r", "127.0.0.1:2", "--auth=relay"}, engine.AuthRelay, false, false},
 		{[]string{"-r", "127.0.0.1:2", "--auth=users-file", "--users-file=" + users}, engine.AuthUsersFile, true, false},
 		{[]string{"-r", "127.0.0.1:2", "--auth=sync", "--auth-sync-user=u", "--auth-sync-password-file=" + password}, engine.AuthSync, false, true},

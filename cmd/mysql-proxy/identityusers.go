@@ -17,9 +17,12 @@ import (
 //	users-file   -> userFile -> Config.Users
 //	auth-sync-*  -> hashSync  -> Config.Hashes (identitysync.go)
 
-// identities fills in what c has of identities. All else is there already.
+// identities fills in what c has of identities. All else is there already. Scripts
+// were made for a proxy that had none: by default they have none here, unless they
+// are given.
 func identities(c *engine.Config, s *settings, log *slog.Logger) error {
-	if !c.Split {
+	script := s.ProxyLuaScript != ""
+	if !c.Split && !script || script && s.Auth == "auto" && s.UsersFile == "" && s.AuthSyncUser == "" {
 		return nil
 	}
 	c.Auth = authModes[s.Auth]
