@@ -67,6 +67,7 @@
 //	result.go    whose the responses are, and what the script makes of them
 //	pool.go      idle server sessions, and to whom they may be lent
 //	wait.go      commands that wait for one
+//	promise.go   sessions that the proxy opens, where none is idle
 //	console.go   the admin plugin: a server without a backend, answered by a script
 //
 // A client session and its server session live on one loop, and only that
@@ -88,6 +89,10 @@
 // with it. It lets nobody in: a backend has let the client in before, and the next
 // one says yes or no for itself. Without it the session's reads stay where its
 // writes are.
+//
+// A script's sessions have one too if that was asked for. A backend that the script
+// chooses without an idle session of the user in the pool has one opened then;
+// otherwise the session stays where it is, as scripts have always known it.
 //
 // A pooled server session has been let in by a server for one user. It is lent
 // to another client session of that user only once a server has let that one in

@@ -78,7 +78,7 @@ func (x *scripted) redeem(then func()) bool {
 	}
 	c := x.c
 	x.promised = promise{}
-	if !x.opens(b) {
+	if list := c.loop.engine.backends.all(); !x.opens(b) || b.index >= len(list) || list[b.index] != b {
 		x.breaks(b, errUnopened)
 		return x.redeem(then)
 	}
@@ -97,7 +97,7 @@ func (x *scripted) redeem(then func()) bool {
 
 // errUnopened is why a session is not opened that could have been when it was
 // promised.
-var errUnopened = errors.New("it is down by now, or the client is another user")
+var errUnopened = errors.New("it is down or left out by now, or the client is another user")
 
 // unneeded drops a promise for the client's last command. It tells whether that
 // ends the session.

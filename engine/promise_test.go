@@ -237,8 +237,8 @@ func TestASessionForTheScriptsChoiceFails(t *testing.T) {
 		with(choosing(true, &saw))(&cfg)
 		w.start(cfg)
 		w.talk(1, ReasonClientClosed, Enter(Caps), hears("READ 1"), hears("READ 2"), Fin())
-		if n := len(w.log.about("could not be opened")); n != 1 || w.proxy.backends.list[1].State() != BackendDown {
-			t.Errorf("the log tells of %d, want 1; the state is %v", n, w.proxy.backends.list[1].State())
+		if n := len(w.log.about("could not be opened")); n != 1 || w.proxy.backends.all()[1].State() != BackendDown {
+			t.Errorf("the log tells of %d, want 1; the state is %v", n, w.proxy.backends.all()[1].State())
 		}
 	})
 	t.Run("a write does not stay at a read-only backend", func(t *testing.T) {
