@@ -47,6 +47,7 @@ type Backend struct {
 
 	auto   bool         // probes tell its role
 	weight atomic.Int32 // of a read-only one next to others, at least 1
+	slots  slots
 	probed probed
 	prober atomic.Pointer[prober] // nil without health probes
 
@@ -158,6 +159,7 @@ func (bs *backends) is(e *Engine, list, listed []*Backend) {
 // newBackend is a backend at index i, of an engine with so many loops.
 func newBackend(e *Engine, cfg BackendConfig, i, loops int) *Backend {
 	b := &Backend{Addr: cfg.Addr, ReadOnly: cfg.ReadOnly, index: i, auto: e.backends.auto, events: &e.events, toldAt: time.Now()}
+	b.slots.now = &e.now
 	b.weight.Store(int32(max(1, cfg.Weight)))
 	b.host.Store(&cfg.Host)
 	for range loops {
@@ -192,7 +194,7 @@ func (bs *backends) wake(now time.Time, woken func(*Backend)) {
 }
 
 // take chooses the read/write backend with the fewest clients that is open,
-// the first of equals, and counts the client that asked to it. It is nil if
+// one that has room for sessions before others, the first of equals, and counts the client that asked to it. It is nil if
 // there is none. release gives it back.
 func (bs *backends) take() *Backend {
 	if bs.auto {
@@ -206,12 +208,14 @@ func (bs *backends) take() *Backend {
 	for {
 		var best *Backend
 		var fewest int64
+		var crowded bool
 		for _, b := range bs.listed() {
 			if b.ReadOnly || !b.open() {
 				continue
 			}
-			if n := b.clients.Load(); best == nil || n < fewest {
-				best, fewest = b, n
+			n, full := b.clients.Load(), b.slots.full()
+			if best == nil || crowded && !full || crowded == full && n < fewest {
+				best, fewest, crowded = b, n, full
 			}
 		}
 		if best == nil || best.clients.CompareAndSwap(fewest, fewest+1) {

@@ -19,7 +19,7 @@ func (l *loop) takeReplica() *Backend {
 	var fit [maxChoice]*Backend
 	n := 0
 	for _, b := range l.engine.backends.listed() {
-		if b.reads() && n < len(fit) {
+		if b.reads() && n < len(fit) && (!b.slots.full() || len(l.pool(b).idle) > 0) {
 			fit[n] = b
 			n++
 		}
@@ -166,7 +166,10 @@ func fading(d time.Duration) float64 { return math.Exp(-float64(d) / float64(spe
 // lack says why takeReplica has found none.
 func (bs *backends) lack() RouteReason {
 	for _, b := range bs.listed() {
-		if b.replica() && b.open() && b.Health().behind() {
+		switch {
+		case b.reads() && b.slots.full():
+			return RouteFull
+		case b.replica() && b.open() && b.Health().behind():
 			return RouteLagging
 		}
 	}

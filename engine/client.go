@@ -101,6 +101,7 @@ type client struct {
 	zip     *packet.Compressed // nil without compression
 	fileSeq byte               // sequence id of the next packet of a file, if zip is there
 	timer   reactor.Timer      // of whatever is awaited
+	ticket  *ticket            // it waits for a session with a backend, see slots.go
 	since   time.Duration      // on the loop's clock
 	active  time.Duration      // when bytes came last, from either side
 
@@ -176,7 +177,27 @@ func (c *client) dial(b *Backend) {
 	}
 	c.tries++
 	c.backend = b
-	c.server = newServer(c, b)
+	if c.sx != nil { // how many there are is up to the script
+		b.slots.force()
+		c.server = newServer(c, b)
+		return
+	}
+	waited := false
+	c.await(b, nil, func(*server) {
+		if waited && !b.open() {
+			b.slots.leave()
+			b.release()
+			c.connect()
+			return
+		}
+		if waited {
+			c.loop.Arm(&c.timer, e.cfg().LoginTimeout)
+		}
+		c.server = newServer(c, b)
+	})
+	if waited = c.ticket != nil; waited {
+		c.loop.Arm(&c.timer, e.cfg().Pool.Wait)
+	}
 }
 
 // greet shows the client the backend's greeting. p is the packet.
@@ -401,6 +422,10 @@ func (c *client) Expired(*reactor.Timer) {
 	next := cfg.WriteTimeout / 4
 	switch c.state {
 	case clientGreeting:
+		if c.ticket != nil {
+			c.end(ReasonPoolWait, nil)
+			return
+		}
 		c.server.backend.fail(c.loop.engine, errNoGreeting)
 		c.end(ReasonServerSilent, nil)
 		return
@@ -480,6 +505,7 @@ func (c *client) end(r CloseReason, cause error) {
 		c.auth.own.unsee()
 	}
 	c.forget()
+	c.unwait()
 	if c.sp != nil {
 		c.sp.end()
 	}

@@ -49,6 +49,8 @@ type Config struct {
 	// (--multiplex).
 	Multiplex      bool
 	MultiplexDelay time.Duration
+	// Pool bounds the sessions with backends.
+	Pool PoolConfig
 	// Auth says how the proxy comes to own what it needs to log in itself as a
 	// client's user, if Split is set or there are Scripts. AuthRelay and AuthAuto
 	// need PasswordKey.

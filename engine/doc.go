@@ -55,6 +55,7 @@
 //	echo.go       what statements leave to be asked for: warnings, FOUND_ROWS(), ROW_COUNT()
 //	prepared.go   prepared statements; execute.go where executions go; preparedthere.go at a reader
 //	multiplex.go  sessions without a home: idle ones that lend it, ones whose home has died
+//	slots.go      how many sessions a backend is given at most, and who waits for one
 //	kill.go       KILL, by the thread that a client knows; killsession.go an operator's
 //	roles.go      which server is the primary, if that may change
 //

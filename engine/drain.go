@@ -86,6 +86,7 @@ func (e *Engine) drain(ctx context.Context, b *Backend, grace time.Duration) {
 // is closed only if that is forced; kept is how many there are.
 func (l *loop) vacate(b *Backend, forced bool) (kept int) {
 	p := l.pool(b)
+	b.slots.scatter()
 	for s := p.takeLast(forced); s != nil; s = p.takeLast(forced) {
 		s.depart()
 	}

@@ -252,6 +252,9 @@ func (w *world) stop() {
 		if n := b.Clients(); n != 0 {
 			w.Errorf("%d clients are counted at %s after the end, want 0", n, b.Addr)
 		}
+		if n := b.Sessions(); n != 0 {
+			w.Errorf("%d sessions are counted at %s after the end, want 0", n, b.Addr)
+		}
 	}
 }
 

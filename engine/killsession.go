@@ -137,6 +137,7 @@ const killWithin = 5 * time.Second
 func (c *client) stopAt(s *server, then func(error)) {
 	thread, command := s.thread, c.commands
 	s.backend.clients.Add(1)
+	s.backend.slots.force()
 	c.openAs(s.backend, c.id, opening{collation: c.sp.collation, caps: s.caps}, func(t *server, err error) {
 		if err == nil {
 			t.reads = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
@@ -35,6 +36,7 @@ type loop struct {
 	dice *rand.Rand // for the choice of a replica
 
 	sweep    reactor.Timer // when idle sessions are looked at
+	hurried  time.Duration // when those were that could rest, because others wait
 	draining bool          // the proxy stops: sessions end when they become idle
 	late     bool          // those that did not were told to
 	stop     reactor.Timer // when the patience with them ends

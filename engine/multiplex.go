@@ -45,7 +45,12 @@ func leavesNothing(r RouteReason) bool {
 // settles has the session rest when it has been idle for long enough. It is
 // called when a response is over.
 func (sp *splitting) settles() {
-	if l := sp.c.loop; l.engine.cfg().Multiplex && !sp.resting.Armed() {
+	l := sp.c.loop
+	switch {
+	case !l.engine.cfg().Multiplex:
+	case sp.home.backend.slots.waiting.Load() > 0:
+		l.Post(sp.rest)
+	case !sp.resting.Armed():
 		l.Arm(&sp.resting, l.engine.cfg().MultiplexDelay)
 	}
 }
@@ -64,7 +69,13 @@ func (r rester) Expired(*reactor.Timer) {
 		l.Arm(&sp.resting, left)
 		return
 	}
-	if c.state != clientReady || !c.req.Whole() || c.held || !sp.home.quiet() || !sp.home.clean() || !sp.portable() ||
+	sp.rest()
+}
+
+// rest parks the session if it is idle.
+func (sp *splitting) rest() {
+	c, l := sp.c, sp.c.loop
+	if sp.home == nil || c.state != clientReady || !c.req.Whole() || c.held || !sp.home.quiet() || !sp.home.clean() || !sp.portable() ||
 		sp.reader != nil && !sp.reader.quiet() || l.draining {
 		return // what comes next tries again
 	}
@@ -105,29 +116,33 @@ func (s *server) shelve(c *client, database string) {
 	s.who = login{user: c.id.user, database: database, collation: c.sp.collation, caps: s.caps}
 	s.mark = c.id.mark()
 	s.since = l.Now()
-	if s.backend.Duty() != DutyOnline {
+	if s.backend.Duty() != DutyOnline || s.old() {
 		s.depart()
 		return
 	}
-	p := l.pool(s.backend)
-	for p.idleOf(s.who.user) >= shelfSize {
+	s.enter(serverIdle)
+	p, most := l.pool(s.backend), l.share(l.engine.cfg().Pool.MaxIdle)
+	for most > 0 && p.idleOf(s.who.user) >= most {
 		p.oldest(s.who.user).depart()
 	}
-	s.enter(serverIdle)
-	p.put(s)
-	if !l.sweep.Armed() {
+	s.rests()
+	if every := l.sweeps(); every > 0 && !l.sweep.Armed() {
 		l.sweep.Owner = sweeper{l}
-		l.Arm(&l.sweep, shelfAge)
+		l.Arm(&l.sweep, every)
 	}
 }
 
-const (
-	// shelfSize is how many idle sessions a loop keeps with one backend for one
-	// user.
-	shelfSize = 64
-	// shelfAge is for how long at most.
-	shelfAge = 60 * time.Second
-)
+// share is the loop's part of n sessions.
+func (l *loop) share(n int) int { return (n + len(l.engine.loops) - 1) / len(l.engine.loops) }
+
+// sweeps is how often the loop looks for sessions that are to be closed; 0: never.
+func (l *loop) sweeps() time.Duration {
+	every := l.engine.cfg().Pool.IdleTime
+	if age := l.engine.cfg().Pool.MaxAge; age > 0 && (every == 0 || age < every) {
+		every = age
+	}
+	return every / 4
+}
 
 // depart closes s, which was idle and has been taken out of its pool, as clients
 // take leave.
@@ -137,36 +152,42 @@ func (s *server) depart() {
 	s.conn.CloseAfterFlush(flushWithin, false)
 }
 
-// sweeper closes what has been idle for long.
+// sweeper closes what has been idle for long, or is old.
 type sweeper struct{ l *loop }
 
 func (w sweeper) Expired(*reactor.Timer) {
 	l := w.l
+	cfg := &l.engine.cfg().Pool
+	t := time.Duration(-1)
+	if cfg.IdleTime > 0 {
+		t = l.Now() - cfg.IdleTime
+	}
 	left := false
 	for _, b := range l.engine.backends.all() {
-		old, rest := l.pool(b).before(l.Now() - shelfAge)
+		old, rest := l.pool(b).before(t, l.share(cfg.MinIdle))
 		left = left || rest
 		for _, s := range old {
 			s.depart()
 		}
 	}
 	if left && !l.draining {
-		l.Arm(&l.sweep, shelfAge/4)
+		l.Arm(&l.sweep, l.sweeps())
 	}
 }
 
-// before removes the sessions that have been idle since before t. rest tells
-// whether there are others.
-func (p *pool) before(t time.Duration) (old []*server, rest bool) {
+// before removes the sessions that have been idle since before t, but for keep of
+// each user, and those that are old. rest tells whether there are others.
+func (p *pool) before(t time.Duration, keep int) (old []*server, rest bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for user := range p.idle {
-		for i := len(p.idle[user]) - 1; i >= 0; i-- {
-			if s := p.idle[user][i]; s.since < t {
+		for i := 0; i < len(p.idle[user]); {
+			if s := p.idle[user][i]; s.old() || s.since < t && len(p.idle[user]) > keep {
 				old = append(old, s)
 				p.cut(user, i)
 			} else {
 				rest = true
+				i++
 			}
 		}
 	}
@@ -182,8 +203,7 @@ func (p *pool) newest(sp *splitting, caps packet.Capability) *server {
 	user := sp.c.id.user
 	list := p.idle[user]
 	for i := len(list) - 1; i >= 0; i-- {
-		s := list[i]
-		if s.conn.Open() && s.born >= sp.since && (s.who.database == "" || sp.state.database != "") && s.caps == caps && s.who.collation == sp.collation && s.mark == sp.c.id.mark() && !s.bares(sp.c) {
+		if s := list[i]; s.serves(sp, caps) {
 			p.cut(user, i)
 			return s
 		}
@@ -191,10 +211,19 @@ func (p *pool) newest(sp *splitting, caps packet.Capability) *server {
 	return nil
 }
 
+// serves tells whether sp may have s, which is idle.
+func (s *server) serves(sp *splitting, caps packet.Capability) bool {
+	return s.who.user == sp.c.id.user && s.conn.Open() && s.born >= sp.since && !s.old() && (s.who.database == "" || sp.state.database != "") && s.caps == caps &&
+		s.who.collation == sp.collation && s.mark == sp.c.id.mark() && !s.bares(sp.c)
+}
+
 // wake takes the command that p begins with while there is no home: it waits
 // until there is one.
 func (sp *splitting) wake(p []byte) (used int) {
 	c, l := sp.c, sp.c.loop
+	if sp.refusing {
+		return sp.refuse(p)
+	}
 	if len(p) <= packet.HeaderLen {
 		return 0
 	}
@@ -204,12 +233,15 @@ func (sp *splitting) wake(p []byte) (used int) {
 		return len(p)
 	}
 	if sp.wish == wishHome {
+		if len(p) > mostWaiting {
+			c.hold()
+		}
 		return 0
 	}
 	c.hold()
 	sp.wish = wishHome
 	b := sp.primary
-	if b.State() == BackendDown || !l.engine.backends.leads(b) {
+	if !b.open() || !l.engine.backends.leads(b) {
 		l.engine.backends.wake(time.Now(), l.engine.woken)
 		if b = l.engine.backends.take(); b == nil {
 			c.end(ReasonNoBackend, nil)
@@ -219,10 +251,41 @@ func (sp *splitting) wake(p []byte) (used int) {
 	}
 	b.clients.Add(1)
 	if s := l.pool(b).newest(sp, sp.caps); s != nil {
+		sp.woken(b, s)
+		return 0
+	}
+	c.await(b, sp, func(s *server) { sp.woken(b, s) })
+	if c.ticket != nil {
+		l.Arm(&sp.timer, l.engine.cfg().Pool.Wait)
+		c.release() // so that its end is seen
+	}
+	return 0
+}
+
+// mostWaiting is how many bytes of a client's are held that waits for home; what
+// else it sends it keeps.
+const mostWaiting = 4 << 10
+
+// woken is told that the session may have s, which was idle, for its home, or, if
+// that is nil, another one with b, which counts it.
+func (sp *splitting) woken(b *Backend, s *server) {
+	c := sp.c
+	c.hold()
+	c.loop.Disarm(&sp.timer)
+	if !b.open() || !c.loop.engine.backends.leads(b) { // it is not what it was when the wait began
+		if b.release(); s != nil {
+			s.depart()
+		} else {
+			b.slots.leave()
+		}
+		sp.resume()
+		return
+	}
+	if s != nil {
 		s.client = c
 		s.enter(serverReady)
 		sp.restore(s, true, s.who.database)
-		return 0
+		return
 	}
 	how := opening{database: sp.state.database, collation: sp.collation, caps: sp.caps}
 	c.openAs(b, c.id, how, func(s *server, err error) {
@@ -232,7 +295,13 @@ func (sp *splitting) wake(p []byte) (used int) {
 		}
 		sp.restore(s, false, how.database)
 	})
-	return 0
+}
+
+// waitedInVain refuses the command that waits for home.
+func (sp *splitting) waitedInVain() {
+	sp.wish, sp.refusing = wishNone, true
+	sp.c.hold()
+	sp.c.release() // it comes again
 }
 
 // restore has s be home, and has it take the session's state. A used one has
@@ -241,7 +310,7 @@ func (sp *splitting) restore(s *server, used bool, database string) {
 	c := sp.c
 	sp.home, c.server, c.backend = s, s, s.backend
 	reactor.Link(c.conn, s.conn)
-	sp.restored = 0
+	sp.restored, sp.pooled = 0, used
 	if sp.thread != nil && s.backend == sp.shown {
 		sp.thread.Store(s.thread)
 	}
@@ -269,8 +338,26 @@ func (sp *splitting) restoreMore() {
 	}
 	sp.wish = wishAnswer
 	if sp.home.queue.empty() {
+		sp.pooled = false
 		sp.resume()
 	}
+}
+
+// unrestored is told that s, which is home and about to end, has ended or could not
+// take the session's state. It tells whether the session can wake anew: s is from
+// the pool, and nothing of the client's has been sent there.
+func (sp *splitting) unrestored(s *server) bool {
+	c := sp.c
+	if !sp.pooled || sp.home != s || c.state >= clientClosing {
+		return false
+	}
+	sp.pooled = false
+	if sp.thread != nil {
+		sp.thread.Store(0)
+	}
+	sp.home, c.server = nil, nil
+	sp.resume()
+	return true
 }
 
 // reset has s forget what another session has left in it. MySQL goes to a character

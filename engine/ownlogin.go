@@ -81,7 +81,8 @@ type ownLogin struct {
 	err        error
 }
 
-// openAs starts to open a session with b, which was taken and counted for it, and
+// openAs starts to open a session with b, which was taken and counted for it, also
+// among its slots, and
 // calls then on the loop when that is logged in and ready, or with the reason why
 // not: a *refusal if the backend has said it. then is not called within openAs,
 // and not at all if the client session ends before; a session that could not be
@@ -92,6 +93,7 @@ type ownLogin struct {
 func (c *client) openAs(b *Backend, id *identity, how opening, then func(s *server, err error)) {
 	if c.opening != nil {
 		b.release()
+		b.slots.leave()
 		c.loop.Post(func() {
 			if c.state < clientClosing {
 				then(nil, errOpening)

@@ -31,6 +31,7 @@ func (w *world) opens(how opening, secret *packet.Secret) <-chan opened {
 		c, b := l.clients, w.proxy.Backends()[1]
 		id := &identity{user: "app", secret: secret}
 		b.clients.Add(1)
+		b.slots.force()
 		c.openAs(b, id, how, func(s *server, err error) { result <- opened{s, err} })
 		id.secret.Clear() // whoever opens has a copy
 	})

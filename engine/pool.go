@@ -154,6 +154,24 @@ func (p *pool) oldest(user string) *server {
 	return nil
 }
 
+// oldestOfAll removes the longest idle session of all users that is not reserved.
+func (p *pool) oldestOfAll() *server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var old *server
+	for _, list := range p.idle {
+		for _, s := range list {
+			if !s.reserved && (old == nil || s.since < old.since) {
+				old = s
+			}
+		}
+	}
+	if old != nil {
+		p.cut(old.who.user, slices.Index(p.idle[old.who.user], old))
+	}
+	return old
+}
+
 // drop removes s, which has ended.
 func (p *pool) drop(s *server) {
 	p.mu.Lock()

@@ -40,6 +40,9 @@ const (
 	readerWithin = time.Second
 	// readerAgain is for how long no replica is tried after one was in vain.
 	readerAgain = time.Second
+	// fullAgain is for how long none is tried after one had no room for another
+	// session.
+	fullAgain = 100 * time.Millisecond
 	// behindAgain is for how long reads stay at home once the replica did not
 	// have the session's writes.
 	behindAgain = 100 * time.Millisecond
@@ -96,6 +99,12 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 				sp.reader, sp.at = s, readerState{database: s.who.database}
 				sp.reset(s, ownState)
 				return sp.ready()
+			}
+			if !b.slots.enter() {
+				b.release()
+				l.engine.makeRoom(b, l.number)
+				sp.retry, sp.lacks = l.Now()+fullAgain, RouteFull
+				return readyNever, RouteFull
 			}
 			sp.open(b)
 			sp.wait(wishReader)
@@ -210,6 +219,10 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 		return
 	case ownRestore:
 		if failed {
+			if sp.unrestored(s) {
+				s.leave()
+				return
+			}
 			sp.c.end(ReasonServerLost, nil) // it would go on with another state
 			return
 		}
@@ -323,6 +336,9 @@ func (sp *splitting) unreadable() {
 
 // Expired: the proxy's own exchanges with the reader take too long.
 func (sp *splitting) Expired(*reactor.Timer) {
+	if sp.wish == wishHome && sp.c.unwait() {
+		sp.waitedInVain()
+	}
 	if sp.wish == wishAnswer && sp.reader != nil && sp.reader.state == serverBusy {
 		sp.unreadable()
 	}
@@ -404,7 +420,7 @@ func (l *loop) lost(b *Backend) {
 			c.sp.lost(b)
 		}
 	})
-	old, _ := l.pool(b).before(l.Now() + 1)
+	old, _ := l.pool(b).before(l.Now()+1, 0)
 	for _, s := range old {
 		s.retire()
 	}

@@ -25,6 +25,7 @@ const (
 	ReasonLoginRefused
 	ReasonNoBackend
 	ReasonExhausted
+	ReasonPoolWait
 	ReasonServerRefused
 	ReasonServerSilent
 	ReasonServerNoTLS
@@ -85,6 +86,7 @@ var reasonTable = [reasons]struct {
 	ReasonLoginRefused:      {name: "login_refused", fault: FaultClient},
 	ReasonNoBackend:         {"no_backend", FaultServer, 1105, "", "(proxy) all backends are down"},
 	ReasonExhausted:         {"proxy_exhausted", FaultProxy, 1040, "08004", "(proxy) out of file descriptors or ports for a connection to the backend"},
+	ReasonPoolWait:          {"pool_wait", FaultProxy, 1040, "08004", "(proxy) too many connections: the backend has as many as --pool-max-sessions allows, and none became free within --pool-wait"},
 	ReasonServerRefused:     {name: "server_refused", fault: FaultServer},
 	ReasonServerSilent:      {"server_silent", FaultServer, 1105, "HY000", "(proxy) the backend accepted the connection and sent no greeting"},
 	ReasonServerNoTLS:       {"server_no_tls", FaultServer, 2026, "HY000", "(proxy) the backend does not offer TLS and --backend-tls requires it; set --backend-tls=prefer, or TLS up at the backend"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"testing"
+	"time"
 
 	. "mysqlproxy/engine/enginetest"
 	"mysqlproxy/engine/hook"
@@ -140,6 +141,17 @@ func TestEveryReasonIsReached(t *testing.T) {
 				return c.Run(greeted, SendPacket(1, other.Append(nil, Caps)), ExpectERR(2, 1045, "28000", poolFailed), ExpectEnd())
 			})
 			return talk{func(c *Config) { with(pooling())(c); noChangeUser(c) }, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), second, untilEnded(w), Fin())}
+		},
+		ReasonPoolWait: func(w *world) talk {
+			second := Do("come as a second one", func(*Conn) error {
+				c, err := Dial(w.front(), "another client")
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				return c.Run(ExpectPacket(0, ReasonPoolWait.appendERR(nil, 0, false)[packet.HeaderLen:]), ExpectEnd())
+			})
+			return talk{fewSessions(1, time.Millisecond), steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), second, untilEnded(w), Fin())}
 		},
 		ReasonCommandTooLarge: func(*world) talk {
 			var huge []byte // the end of it does not come

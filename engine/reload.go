@@ -41,6 +41,9 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 		return err
 	}
 	e.now.Store(newRunning(cfg))
+	for _, b := range e.backends.all() {
+		b.slots.changed()
+	}
 	e.restock(cfg.Backends)
 	e.reprobe()
 	e.probing.Go(func() { e.reroute(e.life) })

@@ -187,6 +187,11 @@ func heir(takes []*Backend, lead, last *Backend, peers bool) *Backend {
 // cutOff ends all client sessions that write elsewhere than at b. It returns when
 // none is left, false if ctx ends before.
 func (e *Engine) cutOff(ctx context.Context, b *Backend) bool {
+	for _, other := range e.backends.all() {
+		if other != b {
+			other.slots.scatter()
+		}
+	}
 	done := make(chan struct{}, len(e.loops))
 	for _, l := range e.loops {
 		l.Post(func() {

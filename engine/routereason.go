@@ -35,6 +35,7 @@ const (
 	RouteBehind                                   // the replica lacks the session's own writes
 	RouteReplicaError                             // the replica answered with an ERR; the primary is asked
 	RouteReplicaLost                              // the replica's session ended over it
+	RouteFull                                     // replicas have as many sessions as they may
 	RouteLagging                                  // no replica is near enough to the primary, or replicates at all
 	routeReasons                                  // where they end
 )
@@ -42,7 +43,7 @@ const (
 var routeReasonNames = [...]string{
 	"command", "too_long", "last_statement", "hint", "in_transaction", "autocommit_off", "temporary_table", "table_lock", "named_lock",
 	"session_variable", "next_transaction", "xa", "called", "untracked", "tracking", "pipelined", "statement", "no_identity", "no_replica", "warnings", "behind",
-	"replica_error", "replica_lost", "lagging",
+	"replica_error", "replica_lost", "pool_full", "lagging",
 }
 
 // String is the reason's name.

@@ -100,7 +100,8 @@ type server struct {
 	greeted   packet.Packet  // its greeting, as it was shown
 }
 
-// newServer starts to connect to b, which was taken for c.
+// newServer starts to connect to b, which was taken for c, and whose slots count
+// the session.
 func newServer(c *client, b *Backend) *server {
 	s := &server{loop: c.loop, client: c, backend: b, terms: c.terms}
 	s.conn = c.loop.Dial(b.Addr, c.loop.engine.cfg().ConnectTimeout, s)
@@ -393,7 +394,7 @@ func (s *server) EOF(*reactor.Conn) {
 	case s.state >= serverClosing:
 	case s.reads:
 		c.sp.readerEnded(s)
-	case c.sp != nil && c.sp.home == s && c.sp.orphaned(s):
+	case c.sp != nil && c.sp.home == s && (c.sp.orphaned(s) || c.sp.unrestored(s)):
 		s.enter(serverClosing)
 		s.conn.Close(nil)
 	case s.state == serverGreeting:
@@ -424,6 +425,7 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 	}
 	s.enter(serverClosed)
 	s.loop.parted(s)
+	s.backend.slots.leave()
 	if was > serverGreeting && was < serverClosing {
 		s.backend.suspect()
 	}
@@ -439,7 +441,7 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 		c.sp.readerEnded(s)
 		return
 	}
-	if c.sp != nil && (s != c.server && c.sp.home != s || was == serverReady && c.sp.home == s && c.sp.orphaned(s)) {
+	if c.sp != nil && (s != c.server && c.sp.home != s || c.sp.home == s && (was == serverReady && c.sp.orphaned(s) || c.sp.unrestored(s))) {
 		c.finish()
 		return
 	}

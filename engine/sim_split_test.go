@@ -526,10 +526,12 @@ func TestSimulationOfSplitting(t *testing.T) {
 		secret    bool
 		client    packet.Capability
 		server    packet.Capability
+		sessions  int // at most, with one server
 	}{
 		{name: "direct"}, {name: "replicas that reset", replicas: 6}, {name: "wires that reset", replicas: 3, all: 3},
 		{name: "TLS", secret: true}, {name: "compression", client: packet.CapCompress, server: packet.CapZstd},
 		{name: "multiplexing", multiplex: true}, {name: "multiplexing on wires that reset", multiplex: true, replicas: 3, all: 3},
+		{name: "few sessions", multiplex: true, sessions: 3}, {name: "few sessions on wires that reset", multiplex: true, sessions: 3, replicas: 3, all: 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -564,6 +566,8 @@ func TestSimulationOfSplitting(t *testing.T) {
 			if tc.multiplex {
 				multiplexed(&cfg)
 			}
+			fewSessions(tc.sessions, Patience)(&cfg)
+			cfg.Loops = 1 + tc.sessions/2
 			if tc.secret {
 				withTLS(TLSRequire, TLSSame)(&cfg)
 			}

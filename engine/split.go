@@ -64,6 +64,8 @@ type splitting struct {
 	known    uint32         // as this thread,
 	thread   *atomic.Uint32 // and has this one now
 	resting  reactor.Timer  // when the session may rest
+	pooled   bool           // home is from the pool and does not have the session's state yet
+	refusing bool           // the command that has waited for home is refused
 
 	writing bool // the command that choose has just sent home may write
 	changed bool // the server has said that the command changed its session's state
@@ -327,7 +329,7 @@ func (sp *splitting) wait(w wish) choice {
 
 // resume has the command that waits be chosen for again.
 func (sp *splitting) resume() {
-	sp.wish = wishNone
+	sp.wish, sp.pooled = wishNone, false
 	sp.c.release()
 }
 

@@ -163,6 +163,9 @@ func (s *settings) check() error {
 	if err := s.checkTLS(); err != nil {
 		return err
 	}
+	if err := s.checkPool(); err != nil {
+		return err
+	}
 	if err := s.checkHealth(); err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mysqlproxy/engine"
 )
 
 // One table (optiontable.go, tlsoptions.go) describes every option. The command line (args.go), the
@@ -51,6 +53,7 @@ type settings struct {
 	Consistency      string
 	Multiplex        string
 	MultiplexDelay   time.Duration
+	Pool             engine.PoolConfig
 	ProxyLuaScript   string
 	Profiling        bool
 	FixBug25371      bool

@@ -1,6 +1,10 @@
 package main
 
-import "mysqlproxy/engine"
+import (
+	"fmt"
+
+	"mysqlproxy/engine"
+)
 
 // The options of read/write splitting without a script.
 
@@ -20,6 +24,32 @@ var splitOptions = []option{
 	{long: "multiplex-delay", kind: secondsKind, arg: "SECONDS", def: "1", group: "proxy",
 		help: "how long a session is idle before it does",
 		dst:  func(s *settings) any { return &s.MultiplexDelay }},
+	{long: "pool-max-sessions", kind: intKind, arg: "N", def: "0", defText: "0, any number", group: "proxy",
+		help: "how many connections the proxy has to a server at most, for clients and idle, health probes apart; a client beyond that waits. Connections of scripts count and do not wait",
+		dst:  func(s *settings) any { return &s.Pool.MaxSessions }},
+	{long: "pool-wait", kind: secondsKind, arg: "SECONDS", def: "10", group: "proxy",
+		help: "how long it does, before it gets error 1040: at its login, or, with --multiplex=on, for its command",
+		dst:  func(s *settings) any { return &s.Pool.Wait }},
+	{long: "pool-max-idle", kind: intKind, arg: "N", def: "100", group: "proxy",
+		help: "with --multiplex=on, how many idle connections of a user to a server are kept; 0 for any number. Each event loop has its share of them",
+		dst:  func(s *settings) any { return &s.Pool.MaxIdle }},
+	{long: "pool-min-idle", kind: intKind, arg: "N", def: "0", group: "proxy",
+		help: "how many of them are kept however long they are idle; none is opened ahead, for that takes a client's password",
+		dst:  func(s *settings) any { return &s.Pool.MinIdle }},
+	{long: "pool-idle-time", kind: secondsKind, arg: "SECONDS", def: "60", group: "proxy",
+		help: "how long the others are kept; 0 for any time",
+		dst:  func(s *settings) any { return &s.Pool.IdleTime }},
+	{long: "pool-max-age", kind: secondsKind, arg: "SECONDS", def: "3600", group: "proxy",
+		help: "how long after its login an idle connection is not used again; 0 for any time",
+		dst:  func(s *settings) any { return &s.Pool.MaxAge }},
+}
+
+// checkPool refuses options that do not go together.
+func (s *settings) checkPool() error {
+	if p := &s.Pool; p.MaxIdle > 0 && p.MinIdle > p.MaxIdle {
+		return fmt.Errorf("--pool-min-idle=%d is more than --pool-max-idle=%d", p.MinIdle, p.MaxIdle)
+	}
+	return nil
 }
 
 // splits tells whether sessions without a script read from read-only backends.

@@ -66,6 +66,7 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		Multiplex:        s.Multiplex == "on",
 		MultiplexDelay:   s.MultiplexDelay,
 		Digests:          digestModes[s.Digests],
+		Pool:             s.Pool,
 	}
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
