@@ -36,7 +36,7 @@ func TestWhoKnowsWhom(t *testing.T) {
 		"github.com/panjf2000/gnet":     {"engine/reactor"},
 		"github.com/klauspost/compress": {"packet", "bench", "cmd/mysql-proxy/e2e"},
 		"github.com/bytedance/sonic":    {"engine/admin"},
-		"github.com/prometheus":         {"engine/admin"},
+		"github.com/prometheus":         {"engine/admin", "cmd/mysql-proxy/e2e"},
 		"net/http":                      {"engine/admin"},
 		"crypto/tls":                    {"engine/reactor", "engine", "engine/enginetest", "cmd", "bench"},
 		"mysqlproxy/engine/enginetest":  {"cmd/testbed", "bench"}, // for tests, and what runs servers for them
