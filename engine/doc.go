@@ -54,6 +54,7 @@
 //	splitdata.go  the responses, and what OKs tell of the session
 //	echo.go       what statements leave to be asked for: warnings, FOUND_ROWS(), ROW_COUNT()
 //	prepared.go   prepared statements; execute.go where executions go; preparedthere.go at a reader
+//	explain.go    where a statement would go
 //	multiplex.go  sessions without a home: idle ones that lend it, ones whose home has died
 //	slots.go      how many sessions a backend is given at most, and who waits for one
 //	kill.go       KILL, by the thread that a client knows; killsession.go an operator's
