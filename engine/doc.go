@@ -70,7 +70,7 @@
 //	pool.go      idle server sessions, and to whom they may be lent
 //	wait.go      commands that wait for one
 //	promise.go   sessions that the proxy opens, where none is idle
-//	console.go   the admin plugin: a server without a backend, answered by a script
+//	console.go   the admin plugin: a server without a backend, answered by a script or the console
 //
 // A client session and its server session live on one loop, and only that
 // loop's goroutine touches them. What loops share is Backend, by atomics.

@@ -40,10 +40,10 @@ func (b *Backend) Duty() Duty { return Duty(b.duty.Load()) }
 // open tells whether b may get sessions.
 func (b *Backend) open() bool { return b.State() != BackendDown && b.Duty() == DutyOnline }
 
-var (
-	errUnknownBackend = errors.New("there is no such backend")
-	errStopped        = errors.New("the proxy does not run, or is about to stop")
-)
+// ErrNoBackend is that of an address that no backend has.
+var ErrNoBackend = errors.New("there is no such backend")
+
+var errStopped = errors.New("the proxy does not run, or is about to stop")
 
 // LastWriterError is why SetBackend does not take a backend out: no other could
 // take writes.
@@ -83,7 +83,7 @@ func (e *Engine) setBackend(ctx context.Context, addr string, to Duty, grace tim
 	}
 	list := e.backends.named(addr)
 	if len(list) == 0 {
-		return fmt.Errorf("%w: %s", errUnknownBackend, addr)
+		return fmt.Errorf("%w: %s", ErrNoBackend, addr)
 	}
 	if to != DutyOnline && !forced && !slices.ContainsFunc(list, func(b *Backend) bool { return b.Duty() != DutyOnline }) {
 		if b := list[0]; e.backends.takesWrites(b) && !slices.ContainsFunc(e.backends.listed(), func(o *Backend) bool { return o != b && e.backends.takesWrites(o) }) {

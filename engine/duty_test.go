@@ -174,7 +174,7 @@ func TestTheLastWriterStays(t *testing.T) {
 	w.wantEnd(2, ReasonNoBackend)
 	w.sets(bs[1], DutyOnline, 0)
 	w.clientNow("again", Enter(ModernCaps), asks("SELECT 1", sees("b")))
-	if err := w.proxy.SetBackend(t.Context(), "127.0.0.1:1", DutyDraining, 0); !errors.Is(err, errUnknownBackend) {
+	if err := w.proxy.SetBackend(t.Context(), "127.0.0.1:1", DutyDraining, 0); !errors.Is(err, ErrNoBackend) {
 		t.Errorf("a backend that is not there: %v", err)
 	}
 }

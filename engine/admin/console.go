@@ -2,8 +2,10 @@ package admin
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"strings"
+	"time"
 
 	"mysqlproxy/engine"
 	"mysqlproxy/packet"
@@ -21,6 +23,13 @@ type Proxy interface {
 	Figures(context.Context) (engine.Figures, error)
 	Sessions(context.Context) ([]engine.SessionFigures, error)
 	Pools(context.Context) ([]engine.PoolFigures, error)
+	Digests(context.Context) ([]engine.DigestFigures, error)
+	Events() []engine.Event
+
+	ResetDigests(context.Context) error
+	Kill(ctx context.Context, id uint64, queryOnly bool) error
+	SetBackend(ctx context.Context, addr string, to engine.Duty, grace time.Duration) error
+	ForceBackend(ctx context.Context, addr string, to engine.Duty, grace time.Duration) error
 }
 
 // Console is the admin console. Any goroutine may use it.
@@ -106,6 +115,11 @@ func (r *request) command() (*result, error) {
 		return &result{bare: []byte(text)}, err
 	case packet.ComProcessInfo:
 		return r.query("SHOW PROCESSLIST")
+	case packet.ComProcessKill:
+		if len(p) < 5 {
+			return nil, &fault{1835, "HY000", "Malformed communication packet."}
+		}
+		return r.killed(uint64(binary.LittleEndian.Uint32(p[1:])), false)
 	case packet.ComStmtPrepare:
 		return nil, &fault{1295, "HY000", "the console has no prepared statements; have the client put the values into the text (interpolateParams, useServerPrepStmts=false)"}
 	case packet.ComStmtSendLongData, packet.ComStmtClose, packet.ComQuit:

@@ -18,7 +18,12 @@ type proxy struct {
 	figures  engine.Figures
 	sessions []engine.SessionFigures
 	pools    []engine.PoolFigures
+	digests  []engine.DigestFigures
+	events   []engine.Event
 	err      error
+
+	did     []string // what it was told to
+	refuses error    // what it says to that
 }
 
 func (p *proxy) Figures(context.Context) (engine.Figures, error) { return p.figures, p.err }
@@ -27,32 +32,77 @@ func (p *proxy) Sessions(context.Context) ([]engine.SessionFigures, error) {
 }
 func (p *proxy) Pools(context.Context) ([]engine.PoolFigures, error) { return p.pools, p.err }
 
-// at is a proxy at work.
+func (p *proxy) Digests(context.Context) ([]engine.DigestFigures, error) { return p.digests, p.err }
+func (p *proxy) Events() []engine.Event                                  { return p.events }
+
+func (p *proxy) ResetDigests(context.Context) error {
+	p.did = append(p.did, "reset digests")
+	return p.refuses
+}
+
+func (p *proxy) Kill(_ context.Context, id uint64, queryOnly bool) error {
+	p.did = append(p.did, fmt.Sprint("kill ", id, " ", queryOnly))
+	if id == 4 {
+		return engine.ErrNoSession
+	}
+	return p.refuses
+}
+
+func (p *proxy) SetBackend(_ context.Context, addr string, to engine.Duty, grace time.Duration) error {
+	p.did = append(p.did, fmt.Sprint(addr, " ", to, " ", grace))
+	switch addr {
+	case "nowhere:1":
+		return fmt.Errorf("%w: %s", engine.ErrNoBackend, addr)
+	case "10.0.0.1:3306":
+		return &engine.LastWriterError{Address: addr}
+	}
+	return p.refuses
+}
+
+func (p *proxy) ForceBackend(_ context.Context, addr string, to engine.Duty, grace time.Duration) error {
+	p.did = append(p.did, fmt.Sprint("force ", addr, " ", to, " ", grace))
+	return p.refuses
+}
+
+// atWork is a proxy at work.
 func atWork() *proxy {
-	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	start := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.Local)
 	return &proxy{
 		figures: engine.Figures{
 			Started: start, Now: start.Add(100 * time.Second), Version: "1.2.3",
 			Backends: []engine.BackendFigures{
-				{Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "primary", Leads: true, Weight: 1, Clients: 2, Idle: 1, ProbeLatency: 1500 * time.Microsecond},
-				{Index: 1, Address: "10.0.0.2:3306", Type: "ro", State: "down", Health: "down", Role: "replica", Weight: 3, Lag: 2500 * time.Millisecond, LagKnown: true, UUID: "u-2"},
-				{Index: 2, Address: "10.0.0.10:3306", Type: "ro", State: "up", Health: "good", Role: "replica", Weight: 1, LagKnown: true},
+				{Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "primary", Leads: true, Weight: 1, Clients: 2, Idle: 1, ProbeLatency: 1500 * time.Microsecond,
+					Duty: "online", Servers: 3, Since: start, Connects: 4, Commands: 5, BytesIn: 6, BytesOut: 7, Probes: 8},
+				{Index: 1, Address: "10.0.0.2:3306", Type: "ro", State: "down", Health: "down", Role: "replica", Weight: 3, Lag: 2500 * time.Millisecond, LagKnown: true, UUID: "u-2",
+					Duty: "draining", Failures: 9, ProbeFailures: 10, LastError: "no route", LastAt: start},
+				{Index: 2, Address: "10.0.0.10:3306", Type: "ro", State: "up", Health: "good", Role: "replica", Weight: 1, LagKnown: true, Duty: "maintenance"},
 			},
-			Loops:  []engine.LoopFigures{{Number: 0, Sessions: 2, Admin: 1, Accepted: 5, Commands: 40, BytesIn: 100, BytesOut: 1000}, {Number: 1, Sessions: 1, Accepted: 2, Commands: 10, BytesIn: 20, BytesOut: 200}},
-			Routes: []engine.RouteFigures{{To: "primary", Reason: "write", Commands: 7}, {To: "primary", Reason: "ddl"}, {To: "replica", Reason: "read", Commands: 30}},
-			Pins:   []engine.PinFigures{{Reason: "temporary_table", Sessions: 1}, {Reason: "lock"}},
-			Closes: []engine.CloseFigures{{Reason: "client_quit", Fault: "nobody", Sessions: 3}, {Reason: "server_lost", Fault: "server"}},
-			Splits: 1,
-			Memory: engine.MemoryFigures{Heap: 1000, HeapGoal: 2000, Total: 9000, Goroutines: 12, GCs: 3, GCPauses: 4 * time.Millisecond},
+			Loops:      []engine.LoopFigures{{Number: 0, Sessions: 2, Admin: 1, Accepted: 5, Commands: 40, BytesIn: 100, BytesOut: 1000, Servers: 4, Turns: 9, Waiting: 8, Buffers: 7}, {Number: 1, Sessions: 1, Accepted: 2, Commands: 10, BytesIn: 20, BytesOut: 200}},
+			Routes:     []engine.RouteFigures{{To: "primary", Reason: "write", Commands: 7}, {To: "primary", Reason: "ddl"}, {To: "replica", Reason: "read", Commands: 30}},
+			Pins:       []engine.PinFigures{{Reason: "temporary_table", Sessions: 1}, {Reason: "lock"}},
+			Closes:     []engine.CloseFigures{{Reason: "client_quit", Fault: "nobody", Sessions: 3}, {Reason: "server_lost", Fault: "server"}},
+			Splits:     1,
+			Identities: []engine.IdentityFigures{{How: "relay", Owned: true, Sessions: 2}, {How: "client_plugin"}},
+			Hooks:      []engine.HookFigures{{Hook: "read_query", Calls: 32, Failures: 1, Timed: 2, Time: time.Millisecond}, {Hook: "disconnect_client", Calls: 1}},
+			Memory:     engine.MemoryFigures{Heap: 1000, HeapGoal: 2000, Total: 9000, Goroutines: 12, GCs: 3, GCPauses: 4 * time.Millisecond},
 		},
 		sessions: []engine.SessionFigures{
 			{ID: 3, User: "app", Client: "10.1.1.1:5000", State: "ready", Database: "shop", DatabaseKnown: true, Home: "10.0.0.1:3306", Thread: 77, Reader: "10.0.0.10:3306",
 				Pins: []string{"temporary_table", "lock"}, InTransaction: true, Statements: 2, LastRoute: "replica", LastReason: "read", Commands: 12, BytesIn: 34, BytesOut: 56,
-				Age: 90 * time.Second, Idle: 1500 * time.Millisecond, TLS: true, Compression: "zstd", Loop: 1},
+				Age: 90 * time.Second, Idle: 1500 * time.Millisecond, TLS: true, Compression: "zstd", Loop: 1, Identity: "relay", Waits: "reader"},
 			{ID: 9, User: "batch", Client: "10.1.1.2:5000", State: "busy", Statements: -1, Commands: 3, Age: 10 * time.Second},
 			{ID: 12, State: "greeting", Statements: -1, Admin: true},
 		},
-		pools: []engine.PoolFigures{{Loop: 0, Backend: "10.0.0.1:3306", User: "app", Idle: 4}},
+		pools: []engine.PoolFigures{{Loop: 0, Backend: "10.0.0.1:3306", User: "app", Idle: 4, Reserved: 1, OldestIdle: 30 * time.Second}},
+		digests: []engine.DigestFigures{
+			{Digest: 0xabc, Text: "SELECT ?", Schema: "shop", SchemaKnown: true, Count: 10, Errors: 1, Rows: 9, Primary: 4, Replica: 6, First: start, Last: start.Add(time.Second),
+				Latency: engine.Latencies{Count: 4, Sum: 2 * time.Second, Max: time.Second}},
+			{Rest: true, Count: 2, First: start, Last: start},
+		},
+		events: []engine.Event{
+			{Number: 7, At: start, Kind: engine.EventBackendState, Backend: "10.0.0.2:3306", From: "up", To: "down", Reason: "no route"},
+			{Number: 8, At: start.Add(time.Minute), Kind: engine.EventKill, Reason: "session 4"},
+		},
 	}
 }
 
@@ -143,20 +193,34 @@ func rows(t testing.TB, a engine.AdminAnswer) string {
 func TestViews(t *testing.T) {
 	p := atWork()
 	for sql, want := range map[string]string{
-		"SHOW BACKENDS": "backend_ndx:LONGLONG address:VAR_STRING type:VAR_STRING role:VAR_STRING leads:VAR_STRING state:VAR_STRING health:VAR_STRING weight:LONGLONG clients:LONGLONG idle:LONGLONG lag_seconds:DOUBLE probe_seconds:DOUBLE\n" +
-			"1|10.0.0.1:3306|rw|primary|yes|up|good|1|2|1|NULL|0.0015\n2|10.0.0.2:3306|ro|replica|no|down|down|3|0|0|2.5|NULL\n3|10.0.0.10:3306|ro|replica|no|up|good|1|0|0|0|NULL",
-		"SHOW SESSIONS": "id:LONGLONG user:VAR_STRING client:VAR_STRING database:VAR_STRING state:VAR_STRING home:VAR_STRING thread:LONGLONG reader:VAR_STRING pins:VAR_STRING in_transaction:VAR_STRING " +
-			"last_route:VAR_STRING last_reason:VAR_STRING commands:LONGLONG bytes_in:LONGLONG bytes_out:LONGLONG age_seconds:DOUBLE idle_seconds:DOUBLE statements:LONGLONG tls:VAR_STRING compression:VAR_STRING " +
+		"SHOW BACKENDS": "backend_ndx:LONGLONG address:VAR_STRING type:VAR_STRING role:VAR_STRING leads:VAR_STRING duty:VAR_STRING state:VAR_STRING health:VAR_STRING weight:LONGLONG clients:LONGLONG servers:LONGLONG " +
+			"idle:LONGLONG lag_seconds:DOUBLE probe_seconds:DOUBLE since:DATETIME commands:LONGLONG bytes_in:LONGLONG bytes_out:LONGLONG connects:LONGLONG failures:LONGLONG probes:LONGLONG probe_failures:LONGLONG " +
+			"last_error:VAR_STRING last_error_at:DATETIME\n" +
+			"1|10.0.0.1:3306|rw|primary|yes|online|up|good|1|2|3|1|NULL|0.0015|2026-01-02 03:04:05.006|5|6|7|4|0|8|0|NULL|NULL\n" +
+			"2|10.0.0.2:3306|ro|replica|no|draining|down|down|3|0|0|0|2.5|NULL|NULL|0|0|0|0|9|0|10|no route|2026-01-02 03:04:05.006\n" +
+			"3|10.0.0.10:3306|ro|replica|no|maintenance|up|good|1|0|0|0|0|NULL|NULL|0|0|0|0|0|0|0|NULL|NULL",
+		"SHOW SESSIONS": "id:LONGLONG user:VAR_STRING client:VAR_STRING database:VAR_STRING state:VAR_STRING home:VAR_STRING thread:LONGLONG reader:VAR_STRING waits:VAR_STRING pins:VAR_STRING in_transaction:VAR_STRING " +
+			"last_route:VAR_STRING last_reason:VAR_STRING commands:LONGLONG bytes_in:LONGLONG bytes_out:LONGLONG age_seconds:DOUBLE idle_seconds:DOUBLE statements:LONGLONG identity:VAR_STRING tls:VAR_STRING compression:VAR_STRING " +
 			"script:VAR_STRING admin:VAR_STRING loop:LONGLONG\n" +
-			"3|app|10.1.1.1:5000|shop|ready|10.0.0.1:3306|77|10.0.0.10:3306|temporary_table,lock|yes|replica|read|12|34|56|90|1.5|2|yes|zstd|no|no|1\n" +
-			"9|batch|10.1.1.2:5000|NULL|busy|NULL|NULL|NULL|NULL|no|NULL|NULL|3|0|0|10|0|NULL|no|NULL|no|no|0\n" +
-			"12|NULL|NULL|NULL|greeting|NULL|NULL|NULL|NULL|no|NULL|NULL|0|0|0|0|0|NULL|no|NULL|no|yes|0",
+			"3|app|10.1.1.1:5000|shop|ready|10.0.0.1:3306|77|10.0.0.10:3306|reader|temporary_table,lock|yes|replica|read|12|34|56|90|1.5|2|relay|yes|zstd|no|no|1\n" +
+			"9|batch|10.1.1.2:5000|NULL|busy|NULL|NULL|NULL|NULL|NULL|no|NULL|NULL|3|0|0|10|0|NULL|NULL|no|NULL|no|no|0\n" +
+			"12|NULL|NULL|NULL|greeting|NULL|NULL|NULL|NULL|NULL|no|NULL|NULL|0|0|0|0|0|NULL|NULL|no|NULL|no|yes|0",
 		"SHOW PINS":   "reason:VAR_STRING sessions:LONGLONG\ntemporary_table|1",
-		"SHOW POOLS":  "loop:LONGLONG backend:VAR_STRING user:VAR_STRING idle:LONGLONG\n0|10.0.0.1:3306|app|4",
+		"SHOW POOLS":  "loop:LONGLONG backend:VAR_STRING user:VAR_STRING idle:LONGLONG reserved:LONGLONG oldest_idle_seconds:DOUBLE\n0|10.0.0.1:3306|app|4|1|30",
 		"SHOW ROUTES": "route:VAR_STRING reason:VAR_STRING commands:LONGLONG\nprimary|write|7\nreplica|read|30",
 		"SHOW CLOSES": "reason:VAR_STRING fault:VAR_STRING sessions:LONGLONG\nclient_quit|nobody|3",
-		"SHOW LOOPS": "loop:LONGLONG sessions:LONGLONG admin_sessions:LONGLONG accepted:LONGLONG commands:LONGLONG bytes_in:LONGLONG bytes_out:LONGLONG\n" +
-			"0|2|1|5|40|100|1000\n1|1|0|2|10|20|200",
+		"SHOW LOOPS": "loop:LONGLONG sessions:LONGLONG admin_sessions:LONGLONG servers:LONGLONG accepted:LONGLONG commands:LONGLONG bytes_in:LONGLONG bytes_out:LONGLONG " +
+			"turns:LONGLONG waiting_bytes:LONGLONG buffer_bytes:LONGLONG\n" +
+			"0|2|1|4|5|40|100|1000|9|8|7\n1|1|0|0|2|10|20|200|0|0|0",
+		"SHOW IDENTITIES": "how:VAR_STRING owned:VAR_STRING sessions:LONGLONG\nrelay|yes|2",
+		"SHOW SCRIPTS": "hook:VAR_STRING calls:LONGLONG failures:LONGLONG timed:LONGLONG seconds_per_call:DOUBLE\n" +
+			"read_query|32|1|2|0.0005\ndisconnect_client|1|0|0|NULL",
+		"SHOW EVENTS": "number:LONGLONG at:DATETIME kind:VAR_STRING backend:VAR_STRING was:VAR_STRING is:VAR_STRING reason:VAR_STRING\n" +
+			"7|2026-01-02 03:04:05.006|backend_state|10.0.0.2:3306|up|down|no route\n8|2026-01-02 03:05:05.006|kill|NULL|NULL|NULL|session 4",
+		"SHOW DIGESTS": "digest:VAR_STRING digest_text:VAR_STRING database:VAR_STRING commands:LONGLONG errors:LONGLONG rows:LONGLONG primary:LONGLONG replica:LONGLONG first_seen:DATETIME last_seen:DATETIME " +
+			"timed:LONGLONG total_seconds:DOUBLE mean_seconds:DOUBLE p50_seconds:DOUBLE p95_seconds:DOUBLE p99_seconds:DOUBLE max_seconds:DOUBLE\n" +
+			"0000000000000abc|SELECT ?|shop|10|1|9|4|6|2026-01-02 03:04:05.006|2026-01-02 03:04:06.006|4|2|0.5|1|1|1|1\n" +
+			"NULL|NULL|NULL|2|0|0|0|0|2026-01-02 03:04:05.006|2026-01-02 03:04:05.006|0|NULL|NULL|NULL|NULL|NULL|NULL",
 		"SHOW CONFIG": "option:VAR_STRING value:VAR_STRING default:VAR_STRING source:VAR_STRING live:VAR_STRING help:VAR_STRING\n" +
 			"proxy-address|:4040|:4040|default|no|listen here\nadmin-password|***|NULL|file|no|password",
 		"SELECT name, value FROM memory": "name:VAR_STRING value:LONGLONG\nheap|1000\nheap_goal|2000\ntotal|9000\ngoroutines|12\ncollections|3\ncollection_pauses|4000",
@@ -203,8 +267,8 @@ func TestSelect(t *testing.T) {
 		"SELECT address FROM backends WHERE connected_clients = 0 ORDER BY address DESC":                               "address:STRING\n10.0.0.2:3306\n10.0.0.10:3306",
 		"SELECT id, user who, 'x' FROM sessions WHERE user LIKE 'A%'":                                                  "id:LONGLONG who:VAR_STRING x:VAR_STRING\n3|app|x",
 		"SELECT COUNT(*) FROM sessions WHERE admin = 'no'":                                                             "COUNT(*):LONGLONG\n2",
-		"SELECT *, `loop` AS l FROM pools":                                                                             "loop:LONGLONG backend:VAR_STRING user:VAR_STRING idle:LONGLONG l:LONGLONG\n0|10.0.0.1:3306|app|4|0",
-		"SELECT nothing FROM pools":                                                                                    "ERR 1054 42S22 there is no column 'nothing' here; there are loop, backend, user, idle",
+		"SELECT *, `loop` AS l FROM pools":                                                                             "loop:LONGLONG backend:VAR_STRING user:VAR_STRING idle:LONGLONG reserved:LONGLONG oldest_idle_seconds:DOUBLE l:LONGLONG\n0|10.0.0.1:3306|app|4|1|30|0",
+		"SELECT nothing FROM pools":                                                                                    "ERR 1054 42S22 there is no column 'nothing' here; there are loop, backend, user, idle, reserved, oldest_idle_seconds",
 		"SELECT @@nothing":                                                                                             "ERR 1193 HY000 Unknown system variable 'nothing'; SHOW VARIABLES lists those that there are",
 		"SELECT SLEEP(1)":                                                                                              "ERR 1305 42000 FUNCTION SLEEP does not exist here",
 		"SELECT nothing":                                                                                               "ERR 1054 42S22 there is no column 'nothing' without a FROM; SHOW TABLES lists what there is",
@@ -241,7 +305,7 @@ func TestOtherStatements(t *testing.T) {
 		"SHOW BACKENDS LIMIT":        "ERR 1064 42000 LIMIT is to be a number, and here is the end",
 		"SHOW BACKENDS; SHOW PINS":   "ERR 1064 42000 '; SHOW PINS' is too much here",
 		"SHOW LOOPS LIKE 'x'":        "ERR 1064 42000 LIKE has no meaning here; use WHERE",
-		"SHOW BACKENDS WHERE x = 1":  "ERR 1054 42S22 there is no column 'x' here; there are backend_ndx, address, type, role, leads, state, health, weight, clients, idle, lag_seconds, probe_seconds",
+		"SHOW POOLS WHERE x = 1":     "ERR 1054 42S22 there is no column 'x' here; there are loop, backend, user, idle, reserved, oldest_idle_seconds",
 		"SHOW BACKENDS LIKE 'a":      "ERR 1064 42000 the quotes at ''a' are not closed",
 		"HELP SHOW PINS":             "name:VAR_STRING description:VAR_STRING example:VAR_STRING\nSHOW PINS|SHOW PINS",
 		"HELP show":                  "name:VAR_STRING is_it_category:VAR_STRING\nSHOW BACKENDS|N",
@@ -278,7 +342,7 @@ func TestOtherStatements(t *testing.T) {
 
 // An engine that does not answer is told of, and so is a result without end.
 func TestConsoleFailures(t *testing.T) {
-	for _, v := range []string{"BACKENDS", "SESSIONS", "PINS", "POOLS", "ROUTES", "CLOSES", "LOOPS", "MEMORY", "STATUS", "VARIABLES", "PROCESSLIST"} {
+	for _, v := range []string{"BACKENDS", "SESSIONS", "PINS", "POOLS", "ROUTES", "CLOSES", "LOOPS", "DIGESTS", "IDENTITIES", "SCRIPTS", "MEMORY", "STATUS", "VARIABLES", "PROCESSLIST"} {
 		if got, want := shown(t, ask(&proxy{err: errors.New("no")}, "SHOW "+v)), "ERR 1105 HY000 no"; got != want {
 			t.Errorf("SHOW %s: %s, want %s", v, got, want)
 		}
@@ -307,6 +371,83 @@ func TestConsoleFailures(t *testing.T) {
 	}
 }
 
+// live are Settings of which some can be changed.
+type live struct {
+	options
+	did *[]string
+	err error
+}
+
+func (l live) Set(_ context.Context, option, value string) ([]engine.Change, error) {
+	*l.did = append(*l.did, "set "+option+" "+value)
+	if value == "10" {
+		return nil, nil
+	}
+	return []engine.Change{{Option: option, From: "10", To: value}}, l.err
+}
+
+func (l live) Reload(context.Context) ([]engine.Change, error) {
+	*l.did = append(*l.did, "reload")
+	return []engine.Change{{Option: "max-replica-lag", From: "10", To: "5"}, {Option: "auth", To: "relay"}}, l.err
+}
+
+// What the console does, and what it says to it.
+func TestActs(t *testing.T) {
+	all := options{{Name: "max-replica-lag", Value: "10", Default: "7", Live: true}, {Name: "basedir", Value: "/"}}
+	for _, tc := range []struct {
+		sql, did, want string
+		err            error
+	}{
+		{"KILL 3", "kill 3 false", "OK", nil}, {"kill connection 3", "kill 3 false", "OK", nil}, {"KILL QUERY 3;", "kill 3 true", "OK", nil},
+		{"KILL 4", "kill 4 false", "ERR 1094 HY000 there is no session 4; SHOW SESSIONS lists them", nil},
+		{"KILL QUERY 3", "kill 3 true", "ERR 1105 HY000 cannot", errors.New("cannot")},
+		{"KILL", "", "ERR 1064 42000 the id of a session is to be a number, and here is the end", nil},
+		{"KILL 3 4", "", "ERR 1064 42000 '4' is too much here", nil},
+		{"RESET DIGESTS", "reset digests", "OK", nil}, {"RESET DIGESTS 1", "", "ERR 1064 42000 '1' is too much here", nil},
+		{"DRAIN '10.0.0.2:3306'", "10.0.0.2:3306 draining 0s", "OK 10.0.0.2:3306 is draining; SHOW BACKENDS says when it is done", nil},
+		{"DRAIN 10.0.0.2:3306 FOR 30 SECONDS", "10.0.0.2:3306 draining 30s", "OK 10.0.0.2:3306 is draining, for 30 seconds at most; SHOW BACKENDS says when it is done", nil},
+		{"drain 2", "10.0.0.2:3306 draining 0s", "OK 10.0.0.2:3306 is draining; SHOW BACKENDS says when it is done", nil},
+		{"DRAIN [::1]:3306", "[::1]:3306 draining 0s", "OK [::1]:3306 is draining; SHOW BACKENDS says when it is done", nil},
+		{"DRAIN /tmp/mysql.sock", "/tmp/mysql.sock draining 0s", "OK /tmp/mysql.sock is draining; SHOW BACKENDS says when it is done", nil},
+		{"DRAIN 9", "", "ERR 1105 HY000 there is no backend with the number 9; SHOW BACKENDS lists them", nil},
+		{"DRAIN '9'", "9 draining 0s", "OK 9 is draining; SHOW BACKENDS says when it is done", nil},
+		{"DRAIN 'nowhere:1'", "nowhere:1 draining 0s", "ERR 1105 HY000 there is no backend 'nowhere:1'; SHOW BACKENDS lists them", nil},
+		{"DRAIN '10.0.0.1:3306'", "10.0.0.1:3306 draining 0s", "ERR 1105 HY000 no other backend than 10.0.0.1:3306 could take writes now, sessions would have nowhere to go; it stays online unless that is forced: with FORCE behind the statement", nil},
+		{"DRAIN '10.0.0.1:3306' FOR 1 SECOND FORCE", "force 10.0.0.1:3306 draining 1s", "OK 10.0.0.1:3306 is draining, for 1 seconds at most; SHOW BACKENDS says when it is done", nil},
+		{"DRAIN 2 FOR 0 SECONDS", "", "ERR 1064 42000 to drain for 0 seconds is MAINTENANCE", nil},
+		{"DRAIN 2 FOR 99999999999 SECONDS", "10.0.0.2:3306 draining 168h0m0s", "OK 10.0.0.2:3306 is draining, for 604800 seconds at most; SHOW BACKENDS says when it is done", nil},
+		{"DRAIN 2 FOR 5 MINUTES", "", "ERR 1064 42000 SECONDS is missing at 'MINUTES'", nil}, {"DRAIN", "", "ERR 1064 42000 the address of a backend is missing at the end", nil},
+		{"MAINTENANCE 2", "10.0.0.2:3306 maintenance 0s", "OK 10.0.0.2:3306 is about to be in maintenance; what it runs is ended", nil},
+		{"MAINTENANCE 2 FOR 5 SECONDS", "10.0.0.2:3306 maintenance 5s", "OK 10.0.0.2:3306 is in maintenance in 5 seconds, or when no session is left", nil},
+		{"ONLINE '10.0.0.2:3306'", "10.0.0.2:3306 online 0s", "OK 10.0.0.2:3306 is online", nil}, {"ONLINE 2 FORCE", "", "ERR 1064 42000 'FORCE' is too much here", nil},
+		{"ONLINE 2", "10.0.0.2:3306 online 0s", "ERR 1105 HY000 cannot", errors.New("cannot")},
+		{"SET max-replica-lag = 4", "set max-replica-lag 4", "OK max-replica-lag: 10 -> 4", nil}, {"SET GLOBAL max_replica_lag='4';", "set max-replica-lag 4", "OK max-replica-lag: 10 -> 4", nil},
+		{"SET @@global.max_replica_lag := a, b", "set max-replica-lag a, b", "OK max-replica-lag: 10 -> a, b", nil}, {"SET max-replica-lag = DEFAULT", "set max-replica-lag 7", "OK max-replica-lag: 10 -> 7", nil},
+		{"SET max-replica-lag = 10", "set max-replica-lag 10", "OK max-replica-lag is that already", nil},
+		{"SET max-replica-lag = 4", "set max-replica-lag 4", "ERR 1231 42000 nothing has changed: cannot", errors.New("cannot")},
+		{"SET max-replica-lag", "", "ERR 1064 42000 a = is missing at the end", nil}, {"SET max-replica-lag =", "", "ERR 1064 42000 a value is missing at the end", nil},
+		{"SET max-replica-lag = 'a' b", "", "ERR 1064 42000 'b' is too much here", nil},
+		{"SET basedir = '/x'", "", "ERR 1238 HY000 basedir cannot be changed while the proxy runs; change it in the defaults-file or on the command line, and start it anew", nil},
+		{"RELOAD", "reload", "option:VAR_STRING was:VAR_STRING is:VAR_STRING\nmax-replica-lag|10|5\nauth|NULL|relay", nil},
+		{"RELOAD", "reload", "ERR 1231 42000 nothing has changed: cannot", errors.New("cannot")},
+	} {
+		p := atWork()
+		p.refuses = tc.err
+		c := &Console{Settings: live{all, &p.did, tc.err}}
+		got := shown(t, c.Answer(context.Background(), p, engine.AdminCommand{Payload: []byte("\x03" + tc.sql)}))
+		if did := strings.Join(p.did, ", "); got != tc.want || did != tc.did {
+			t.Errorf("%s: %s, and did %q\nwant %s, %q", tc.sql, got, did, tc.want, tc.did)
+		}
+	}
+	p := atWork()
+	if got := shown(t, command(p, "\x0c\x03\x00\x00\x00")); got != "OK" || strings.Join(p.did, "") != "kill 3 false" {
+		t.Errorf("COM_PROCESS_KILL: %s, %q", got, p.did)
+	}
+	if got := shown(t, command(p, "\x0c\x03\x00")); got != "ERR 1835 HY000 Malformed communication packet." {
+		t.Errorf("half a COM_PROCESS_KILL: %s", got)
+	}
+}
+
 func TestStatementsHaveHelp(t *testing.T) {
 	for _, v := range statements() {
 		got := shown(t, ask(atWork(), "HELP '"+v.words+"'"))
@@ -328,6 +469,7 @@ func FuzzConsole(f *testing.F) {
 	}
 	p := atWork()
 	f.Fuzz(func(t *testing.T, payload string) {
+		p.did = nil
 		shown(t, command(p, payload))
 	})
 }

@@ -174,31 +174,7 @@ var ofClients = []string{
 	"timestamp", "transaction", "tx_", "unique_checks", "wait_timeout",
 }
 
-// set answers SET.
-func (r *request) set() (*result, error) {
-	w := r.next()
-	for w.is("GLOBAL") || w.is("SESSION") || w.is("LOCAL") || w.is("PERSIST") {
-		w = r.next()
-	}
-	name := strings.ToLower(w.text)
-	if w.kind == systemWord {
-		for _, scope := range []string{"session.", "global.", "local.", "persist."} {
-			name = strings.TrimPrefix(name, scope)
-		}
-	}
-	option := strings.ReplaceAll(name, "_", "-")
-	for _, s := range r.settings() {
-		if s.Name == option {
-			return r.setOption(s)
-		}
-	}
-	if w.kind == markWord && name == "@" || slices.ContainsFunc(ofClients, func(p string) bool { return strings.HasPrefix(name, p) }) {
-		return &result{}, nil
-	}
-	return nil, &fault{1193, "HY000", "there is no option " + near(w.text, 0) + "; SHOW CONFIG lists them, those with live = yes can be set"}
-}
-
-// setOption answers SET of an option.
-func (r *request) setOption(s Setting) (*result, error) {
-	return nil, &fault{1238, "HY000", s.Name + " cannot be changed while the proxy runs; change it in the defaults-file or on the command line, and start it anew"}
+// forClients tells whether a variable with this name is one of those.
+func forClients(name string) bool {
+	return slices.ContainsFunc(ofClients, func(p string) bool { return strings.HasPrefix(name, p) })
 }

@@ -28,13 +28,12 @@ func init() {
 	verbs = []verb{
 		{"HELP", "[statement]", "lists the statements, or explains one",
 			"mysql and mariadb answer HELP alone themselves: there it is SELECT * FROM help.", (*request).help},
-		{"SET", "option = value", "changes an option while the proxy runs: SHOW CONFIG says which can be",
-			"It holds until the proxy ends. What clients set for themselves, such as NAMES and autocommit, is accepted and has no effect.", (*request).set},
 		{"USE", "name", "", "", func(r *request) (*result, error) {
 			r.next()
 			return &result{}, r.end()
 		}},
 	}
+	verbs = append(verbs, acts...)
 	for _, v := range views {
 		verbs = append(verbs, verb{"SHOW " + v.name, "", v.help, v.describe(), func(r *request) (*result, error) { return r.show(v) }})
 	}
