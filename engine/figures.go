@@ -82,9 +82,12 @@ type LoopFigures struct {
 	BytesIn  uint64 // from clients, as they were before encryption and compression
 	BytesOut uint64 // to clients, likewise
 
-	Turns   uint64 // how often a socket, or another descriptor of the loop's, was found ready
-	Waiting int    // bytes that wait for peers to take them
-	Buffers int    // memory for what is read and what waits, in bytes
+	Turns uint64 // how often a socket, or another descriptor of the loop's, was found ready
+	// Busy is about how long handling those took, in sum; one of 64 is timed. A loop
+	// for which it grows by a second in a second has no more to give.
+	Busy    time.Duration
+	Waiting int // bytes that wait for peers to take them
+	Buffers int // memory for what is read and what waits, in bytes
 }
 
 // RouteFigures counts commands of sessions that split.

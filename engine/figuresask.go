@@ -96,7 +96,7 @@ func (l *loop) figures() *loopFigures {
 	r := l.Figures()
 	f := &loopFigures{loop: LoopFigures{
 		Number: l.number, Accepted: l.accepted, Commands: l.over.commands, BytesIn: l.over.in, BytesOut: l.over.out,
-		Turns: r.Turns, Waiting: r.Waiting, Buffers: r.Buffers,
+		Turns: r.Turns, Busy: r.Busy, Waiting: r.Waiting, Buffers: r.Buffers,
 	}}
 	f.routes, f.closes, f.hooks = l.routes, l.closes, l.hooks
 	if l.digests != nil {

@@ -1,12 +1,17 @@
 package reactor
 
+import "time"
+
 // This file is what a loop tells of itself. Only its own goroutine may ask.
 
 // Figures is what a loop has done and holds.
 type Figures struct {
-	Conns   int    // connections, those that are being closed too; without listeners
-	Turns   uint64 // how often one of its descriptors was found ready
-	Waiting int    // bytes that were written and that peers have not taken yet
+	Conns int    // connections, those that are being closed too; without listeners
+	Turns uint64 // how often one of its descriptors was found ready
+	// Busy is about how long handling those took: one of 64 is timed. What was
+	// posted is not in it.
+	Busy    time.Duration
+	Waiting int // bytes that were written and that peers have not taken yet
 	// Buffers is the memory, in bytes, for what is read and what waits, in use or
 	// kept for it; without the state of TLS and codecs.
 	Buffers int
@@ -14,7 +19,7 @@ type Figures struct {
 
 // Figures adds up what l's connections have.
 func (l *Loop) Figures() Figures {
-	f := Figures{Turns: l.turns}
+	f := Figures{Turns: l.turns, Busy: l.busy * turnTimed}
 	f.Buffers = len(l.rbuf) + cap(l.scratch.raw) + cap(l.scratch.mid) + cap(l.scratch.enc) + (l.free.n+l.free.used)*chunkBytes + len(l.tails)*maxTail
 	l.Conns(func(c *Conn) {
 		f.Conns++

@@ -49,10 +49,11 @@ type Loop struct {
 	ends  bool    // Run is about to return
 
 	scratch scratch
-	round   uint    // counts calls of settle
-	turns   uint64  // and of event
-	later   []*Conn // have more to do, see postpone
-	laterFD int     // readable while there are any
+	round   uint          // counts calls of settle
+	turns   uint64        // and of event,
+	busy    time.Duration // and how long those took that were timed
+	later   []*Conn       // have more to do, see postpone
+	laterFD int           // readable while there are any
 
 	listeners []*Listener // that this loop accepts for
 
@@ -175,23 +176,35 @@ func (l *Loop) Arm(t *Timer, d time.Duration) { l.wheel.arm(t, d) }
 // Disarm keeps t from firing.
 func (l *Loop) Disarm(t *Timer) { l.wheel.disarm(t) }
 
+// turnTimed is one of how many calls of event is timed.
+const turnTimed = 64
+
 // event is called by the poller for each ready descriptor.
 func (l *Loop) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
-	l.turns++
+	if l.turns++; l.turns%turnTimed != 0 {
+		l.turn(fd, ev)
+		return nil
+	}
+	began := time.Now()
+	l.turn(fd, ev)
+	l.busy += time.Since(began)
+	return nil
+}
+
+func (l *Loop) turn(fd int, ev netpoll.IOEvent) {
 	if fd < len(l.conns) {
 		if c := l.conns[fd]; c != nil {
 			l.handle(c, ev)
 			if len(l.touch) > 0 {
 				l.settle()
 			}
-			return nil
+			return
 		}
 	}
 	if ready := l.other[fd]; ready != nil {
 		l.guard(nil, ready)
 		l.settle()
 	}
-	return nil
 }
 
 // handle lets c handle its event. A panic in a handler costs its connection and
