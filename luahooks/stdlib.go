@@ -54,8 +54,7 @@ import (
 //   - Errors of the parser have C's form, but not always its words.
 //   - Messages lack the name of a local variable if its function uses a register
 //     for two variables, and of a temporary.
-//   - A coroutine may not yield across pcall, as in Lua 5.1, but nothing stops one
-//     from yielding inside a metamethod or an iterator, where the VM goes wrong.
+//   - The levels of a suspended coroutine lack that of coroutine.yield.
 //   - debug.sethook remembers the hook and never calls it. string.dump refuses.
 //   - package.loadlib and C modules are refused, with the reason.
 //   - os.setlocale knows the C locale only.

@@ -10,8 +10,23 @@ import (
 // and see to it that errors in them are put into C's words.
 
 // bodySource makes the function that a coroutine runs: it has the errors of the
-// coroutine go our way, then becomes the function that was given.
-const bodySource = `local begin, f = ... return function(...) begin() return f(...) end`
+// coroutine go our way, then calls the function that was given. That is no tail
+// call: gopher-lua loses a coroutine whose last call yields, if it is a tail call
+// and no other is below it. Levels do not count this one.
+const bodySource = `local begin, give, f = ... return function(...) begin() return give(f(...)) end`
+
+// makeBody is the code that makes such a function, giver is what gives its results.
+var (
+	makeBody *lua.FunctionProto
+	giver    = &lua.LFunction{IsG: true, GFunction: func(l *lua.LState) int { return l.GetTop() }}
+)
+
+func init() {
+	var err error
+	if makeBody, err = compileText(strings.NewReader(bodySource), "[C]"); err != nil {
+		panic(err)
+	}
+}
 
 func (s *stdlib) openCoroutine(l *lua.LState) {
 	l.Push(l.NewFunction(lua.OpenCoroutine))
@@ -20,10 +35,6 @@ func (s *stdlib) openCoroutine(l *lua.LState) {
 	theirs := l.G.Global.RawGetString("coroutine").(*lua.LTable)
 	create := theirs.RawGetString("create").(*lua.LFunction).GFunction
 	resume := theirs.RawGetString("resume").(*lua.LFunction).GFunction
-	proto, err := compileText(strings.NewReader(bodySource), "[C]")
-	if err != nil {
-		panic(err)
-	}
 	begin := l.NewFunction(func(l *lua.LState) int {
 		l.Panic = panicInC
 		return 0
@@ -35,11 +46,11 @@ func (s *stdlib) openCoroutine(l *lua.LState) {
 			argError(l, 1, "Lua function expected")
 		}
 		l.SetTop(0)
-		make := l.NewFunctionFromProto(proto)
-		l.Push(make)
+		l.Push(l.NewFunctionFromProto(makeBody))
 		l.Push(begin)
+		l.Push(giver)
 		l.Push(f)
-		l.Call(2, 1)
+		l.Call(3, 1)
 		return create(l)
 	}
 	// resumeThread resumes the thread that is argument 1, and leaves the answer of
@@ -51,8 +62,11 @@ func (s *stdlib) openCoroutine(l *lua.LState) {
 			l.Push(lua.LString("cannot resume " + map[bool]string{true: "dead", false: status}[status == "dead"] + " coroutine"))
 			return 2
 		}
-		for given := l.GetTop() - 1; given < wanted(th); given++ {
-			l.Push(lua.LNil)
+		if want := wanted(th); want >= 0 {
+			for given := l.GetTop() - 1; given < want; given++ {
+				l.Push(lua.LNil)
+			}
+			l.SetTop(1 + want)
 		}
 		return resume(l)
 	}
@@ -94,7 +108,7 @@ func (s *stdlib) openCoroutine(l *lua.LState) {
 				raiseBare(l, crossing)
 			}
 			for f := currentFrame(l).caller(); f.ok(); f = f.caller() {
-				if !f.isLua() {
+				if !f.isLua() || !f.calls() {
 					raiseBare(l, crossing)
 				}
 			}
@@ -103,17 +117,29 @@ func (s *stdlib) openCoroutine(l *lua.LState) {
 	})
 }
 
-// wanted is how many values the yield wants that th waits in. gopher-lua would leave
-// those undefined that resume does not give.
+// wanted is how many values the yield wants that th waits in, -1 if all that there
+// are. gopher-lua would leave those undefined that resume does not give, and may take
+// more for the function's results.
 func wanted(th *lua.LState) int {
 	f := currentFrame(th)
 	if !f.isLua() || f.pc() < 0 {
-		return 0 // it has not begun
+		return -1 // it has not begun
 	}
 	if inst := instruction(f.fn().Proto.Code[f.pc()]); inst.op() == lua.OP_CALL {
 		return inst.c() - 1
 	}
-	return 0
+	return -1
+}
+
+// calls tells whether f, of a function in Lua, waits in a call and not in an
+// operator or a loop that has called a function.
+func (f frame) calls() bool {
+	code := f.fn().Proto.Code
+	if f.pc() < 0 || f.pc() >= len(code) {
+		return false
+	}
+	op := instruction(code[f.pc()]).op()
+	return op == lua.OP_CALL || op == lua.OP_TAILCALL
 }
 
 const crossing = "attempt to yield across metamethod/C-call boundary"
@@ -137,4 +163,9 @@ func statusOf(l, th *lua.LState) string {
 		return "normal"
 	}
 	return "suspended"
+}
+
+// isBody tells whether f is what a coroutine begins with.
+func isBody(f *lua.LFunction) bool {
+	return f != nil && !f.IsG && f.Proto == makeBody.FunctionPrototypes[0]
 }

@@ -32,6 +32,7 @@ func TestRemainingDifferences(t *testing.T) {
 			`local f = function() do local a = 1 end local t; return t.x end return (select(2, pcall(f)))`,
 			"p:1: attempt to index a nil value", "p:1: attempt to index local 't' (a nil value)"},
 		{"sethook calls nothing", `local n = 0 debug.sethook(function() n = n + 1 end, "c") print() print() debug.sethook() return n`, "0", "5"},
+		{"levels of a suspended coroutine", `local co = coroutine.create(function() coroutine.yield() end) coroutine.resume(co) return debug.getinfo(co, 0, "S").what`, "Lua", "C"},
 		{"setlocale", `return os.setlocale("C.UTF-8")`, "nil", "C.UTF-8"},
 		{"the metatable of strings", `return getmetatable("").__add ~= nil`, "true", "false"},
 		{"collectgarbage step", `return collectgarbage("step")`, "true", "either"},

@@ -72,10 +72,19 @@ func currentFrame(l *lua.LState) frame {
 
 func (f frame) ok() bool           { return f.p != nil }
 func (f frame) fn() *lua.LFunction { return *field[*lua.LFunction](f.p, ofFrame.fn) }
-func (f frame) caller() frame      { return frame{*field[unsafe.Pointer](f.p, ofFrame.parent)} }
 func (f frame) pc() int            { return *field[int](f.p, ofFrame.pc) - 1 }
 func (f frame) base() int          { return *field[int](f.p, ofFrame.localBase) }
 func (f frame) tailCalls() int     { return *field[int](f.p, ofFrame.tailCalls) }
+
+// caller is the call that f was called by; ok is false if there is none. What a
+// coroutine begins with is none.
+func (f frame) caller() frame {
+	c := frame{*field[unsafe.Pointer](f.p, ofFrame.parent)}
+	if c.ok() && isBody(c.fn()) {
+		return frame{}
+	}
+	return c
+}
 
 // isLua tells whether the call is of a function in Lua.
 func (f frame) isLua() bool { return f.ok() && f.fn() != nil && !f.fn().IsG }
@@ -149,7 +158,7 @@ func arrayPart(t *lua.LTable) []lua.LValue {
 // function. ok is false beyond the last.
 func frameAt(l *lua.LState, level int) (f frame, ok bool) {
 	for f = currentFrame(l); f.ok(); f = f.caller() {
-		if isTrampoline(f.fn()) {
+		if isTrampoline(f.fn()) || isBody(f.fn()) {
 			continue
 		}
 		if level == 0 {
