@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 
 // askLoops has each loop answer a question, on its goroutine, and returns the
 // answers in the loops' order. Loops that have stopped give none, nor does one on
-// which ask panics. An error is ctx's: the wait for a loop that is busy, or does
-// not run yet, ends with it.
+// which ask panics. An error is ctx's, with the number of a loop that has not
+// answered: the wait for one that is busy, or does not run yet, ends with it.
 func askLoops[T any](ctx context.Context, e *Engine, ask func(*loop) T) ([]T, error) {
 	type answer struct {
 		ok bool
@@ -39,7 +40,7 @@ func askLoops[T any](ctx context.Context, e *Engine, ask func(*loop) T) ([]T, er
 		select {
 		case a = <-waits[i]:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, fmt.Errorf("event loop %d has not answered: %w", l.number, ctx.Err())
 		case <-l.Done():
 			select { // it may have answered before
 			case a = <-waits[i]:

@@ -158,7 +158,7 @@ func (s *snapshots) serveHealth(w http.ResponseWriter, r *http.Request) {
 // stuck says in a sentence why there are no figures.
 func stuck(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Sprintf("an event loop has not answered within %v: %v", loopPatience, err)
+		return fmt.Sprintf("within %v: %v", loopPatience, err)
 	}
 	return err.Error()
 }

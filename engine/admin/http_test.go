@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,6 +27,8 @@ type told struct {
 	stopping bool
 	hangs    bool
 	asked    int
+
+	asks, answers chan struct{} // if they are there: that a question has come, and may be answered
 }
 
 func (s *told) Figures(ctx context.Context) (engine.Figures, error) {
@@ -33,9 +36,17 @@ func (s *told) Figures(ctx context.Context) (engine.Figures, error) {
 	s.asked++
 	f, hangs := s.figures, s.hangs
 	s.mu.Unlock()
+	if s.asks != nil {
+		s.asks <- struct{}{}
+		select {
+		case <-s.answers:
+		case <-ctx.Done():
+			return engine.Figures{}, ctx.Err()
+		}
+	}
 	if hangs {
 		<-ctx.Done()
-		return engine.Figures{}, ctx.Err()
+		return engine.Figures{}, fmt.Errorf("event loop 3 has not answered: %w", ctx.Err())
 	}
 	return f, nil
 }
@@ -280,13 +291,14 @@ func TestLoopsThatHang(t *testing.T) {
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/status.json"} {
 		all.Go(func() {
 			code, _, body := get(t, addr, path)
-			if code != 503 || !strings.Contains(body, "an event loop has not answered within 2s") {
+			if code != 503 || !strings.Contains(body, "within 2s: event loop 3 has not answered") {
 				t.Errorf("%s: %d %q", path, code, body)
 			}
 		})
 	}
 	all.Wait()
 	src.set(func(s *told) { s.hangs = false })
+	time.Sleep(snapshotAge)
 	if code, _, _ := get(t, addr, "/healthz"); code != 200 {
 		t.Errorf("once they turn again: %d", code)
 	}
@@ -319,17 +331,30 @@ func TestLoopsAreAskedRarely(t *testing.T) {
 	}
 }
 
-// A client that has gone costs the others nothing.
-func TestAClientThatHasGone(t *testing.T) {
-	s := &snapshots{src: &told{hangs: true}, turn: make(chan struct{}, 1)}
-	ctx, cancel := context.WithCancel(t.Context())
+// A client that leaves while the loops are asked costs the others nothing: its
+// answer is theirs.
+func TestAClientThatLeaves(t *testing.T) {
+	src := &told{figures: fine(), asks: make(chan struct{}), answers: make(chan struct{})}
+	s := &snapshots{src: src, turn: make(chan struct{}, 1)}
+	ctx, leave := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { _, _ = s.take(ctx) }) // nobody hears what it says
+	<-src.asks
+	all.Go(func() {
+		if _, err := s.take(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.take(ctx); err != context.Canceled {
-		t.Errorf("%v, want %v", err, context.Canceled)
+	if _, err := s.take(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("one that has left before its turn: %v", err)
 	}
-	s.src = &told{figures: fine()}
-	if _, err := s.take(t.Context()); err != nil {
-		t.Error(err)
+	leave()
+	close(src.answers)
+	all.Wait()
+	if src.asked != 1 {
+		t.Errorf("the loops were asked %d times, want once", src.asked)
 	}
 }
 

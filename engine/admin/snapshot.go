@@ -63,29 +63,34 @@ func mergeBackends(all []engine.BackendFigures) (merged []engine.BackendFigures)
 type snapshots struct {
 	src  Source
 	turn chan struct{} // holds one while somebody has the fields below
-	last *snapshot
-	at   time.Time
+	last *snapshot     // what was answered last, or
+	err  error         // why nothing was
+	at   time.Time     // of that; zero before
 }
 
 // take is what the source tells, not older than snapshotAge. The snapshot is
 // shared: nobody may change it. An error is ctx's, or that of the source, which has
 // loopPatience to answer.
 func (s *snapshots) take(ctx context.Context) (*snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, loopPatience)
+	// Who waits for another's question hears its answer, be it late.
+	wait, cancel := context.WithTimeout(ctx, loopPatience+snapshotAge)
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-wait.Done():
+		return nil, wait.Err()
 	}
-	if s.last != nil && time.Since(s.at) < snapshotAge {
-		return s.last, nil
+	if !s.at.IsZero() && time.Since(s.at) < snapshotAge {
+		return s.last, s.err
 	}
-	f, err := s.src.Figures(ctx)
-	if err != nil {
-		return nil, err
+	// The answer is for the others, too, should this client leave.
+	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), loopPatience)
+	defer cancel()
+	f, err := s.src.Figures(ask)
+	s.at = time.Now()
+	if s.last, s.err = nil, err; err == nil {
+		s.last = newSnapshot(f, s.src.Stopping())
 	}
-	s.last, s.at = newSnapshot(f, s.src.Stopping()), time.Now()
-	return s.last, nil
+	return s.last, s.err
 }

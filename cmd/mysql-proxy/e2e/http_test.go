@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -343,6 +344,39 @@ end
 	if _, ok := after["mysql_proxy_routed_commands_total"]; ok {
 		t.Error("routes are told of without splitting")
 	}
+}
+
+// A loop that hangs costs health, and is named, until it goes on.
+func TestHealthWhileALoopHangs(t *testing.T) {
+	if relayOnly {
+		t.Fatal("a relay runs no scripts")
+	}
+	script := filepath.Join(t.TempDir(), "hang.lua")
+	const text = `function read_query(packet)
+	while packet:find("hang", 1, true) do end
+end
+`
+	if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	addr := enginetest.FreeAddr(t)
+	p := startProxy(t, []string{bed.Primary.Addr}, "--proxy-lua-script="+script, "--lua-hook-time=6", "--lua-hook-instructions=0", "--http-address="+addr)
+	s := openSession(t, p.addr)
+	if code, body := httpGet(t, addr, "/healthz"); code != 200 {
+		t.Errorf("/healthz: %d %s", code, body)
+	}
+	s.start("SELECT 3 /* hang */")
+	eventually(t, 6*time.Second, "the loop is said to hang", func() bool {
+		code, body := httpGet(t, addr, "/healthz")
+		return code == 503 && regexp.MustCompile(`^not healthy: within 2s: event loop [01] has not answered: `).MatchString(body)
+	})
+	if got := s.answer(); got != "3" {
+		t.Errorf("the statement got %q, want 3", got)
+	}
+	eventually(t, 20*time.Second, "it goes on", func() bool {
+		code, body := httpGet(t, addr, "/healthz")
+		return code == 200 && body == "ok\n"
+	})
 }
 
 // Whoever plays with the HTTP port takes nothing from clients.
