@@ -13,8 +13,11 @@ import (
 // This file is what the console does: to backends, sessions, digests and options.
 // Who does it leaves a line in the log and an event; the engine sees to that.
 
-// acts are the statements that change something.
+// acts are the statements that change something, and EXPLAIN.
 var acts = []verb{
+	{"EXPLAIN ROUTE", "[FOR SESSION id] statement", "where a statement would go and why, without its being sent",
+		"It is that of a session that has just logged in and selected the database of USE, or of the one with the id, as it is now.\n" +
+			"The columns unless and pins are lists of reasons: for those it would go to the primary after all, for these the session's reads would stay there from then on.", (*request).explain},
 	{"DRAIN", "'address' [FOR n SECONDS] [FORCE]", "a backend gets no new sessions; those that it has may go on, for n seconds at most",
 		"SHOW BACKENDS says when no session is left: then it is in maintenance. The backend may be named by its address or by its backend_ndx.\n" +
 			"The last one that could take writes stays, unless FORCE is given.", func(r *request) (*result, error) { return r.duty(engine.DutyDraining) }},

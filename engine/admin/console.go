@@ -25,6 +25,7 @@ type Proxy interface {
 	Pools(context.Context) ([]engine.PoolFigures, error)
 	Digests(context.Context) ([]engine.DigestFigures, error)
 	Events() []engine.Event
+	Explain(context.Context, string, engine.ExplainOptions) (engine.Explanation, error)
 
 	ResetDigests(context.Context) error
 	Kill(ctx context.Context, id uint64, queryOnly bool) error

@@ -35,6 +35,14 @@ func (p *proxy) Pools(context.Context) ([]engine.PoolFigures, error) { return p.
 func (p *proxy) Digests(context.Context) ([]engine.DigestFigures, error) { return p.digests, p.err }
 func (p *proxy) Events() []engine.Event                                  { return p.events }
 
+func (p *proxy) Explain(_ context.Context, sql string, o engine.ExplainOptions) (engine.Explanation, error) {
+	p.did = append(p.did, fmt.Sprintf("explain %q %d %s", sql, o.Session, o.Database))
+	if o.Session == 4 {
+		return engine.Explanation{}, engine.ErrNoSession
+	}
+	return engine.Explanation{Route: "replica", Reason: "read", Backends: []string{"a:1", "b:1"}, Unless: []string{"lag"}, Digest: 0xabc, Text: "SELECT ?"}, p.refuses
+}
+
 func (p *proxy) ResetDigests(context.Context) error {
 	p.did = append(p.did, "reset digests")
 	return p.refuses
@@ -394,10 +402,20 @@ func (l live) Reload(context.Context) ([]engine.Change, error) {
 // What the console does, and what it says to it.
 func TestActs(t *testing.T) {
 	all := options{{Name: "max-replica-lag", Value: "10", Default: "7", Live: true}, {Name: "basedir", Value: "/"}}
+	const explained = "route:VAR_STRING reason:VAR_STRING backends:VAR_STRING unless:VAR_STRING effects:VAR_STRING pins:VAR_STRING several:VAR_STRING digest:VAR_STRING digest_text:VAR_STRING\n" +
+		"replica|read|a:1,b:1|lag|NULL|NULL|no|0000000000000abc|SELECT ?"
 	for _, tc := range []struct {
 		sql, did, want string
 		err            error
 	}{
+		{"EXPLAIN ROUTE SELECT 1", `explain "SELECT 1" 0 shop`, explained, nil},
+		{"explain route FOR SESSION 3 /* x */ SELECT 'a;b', \"unclosed ; ", `explain "/* x */ SELECT 'a;b', \"unclosed" 3 shop`, explained, nil},
+		{"EXPLAIN ROUTE FOR SESSION 4 SELECT 1", `explain "SELECT 1" 4 shop`, "ERR 1094 HY000 there is no session 4 of a client that is logged in; SHOW SESSIONS lists them", nil},
+		{"EXPLAIN ROUTE", "", "ERR 1064 42000 a statement to explain is missing at the end", nil},
+		{"EXPLAIN ROUTE FOR SESSION 3;", "", "ERR 1064 42000 a statement to explain is missing at the end", nil},
+		{"EXPLAIN ROUTE FOR SESSION x SELECT 1", "", "ERR 1064 42000 the id of a session is to be a number, and here is 'x SELECT 1'", nil},
+		{"EXPLAIN ROUTE FOR 3 SELECT 1", "", "ERR 1064 42000 SESSION is missing at '3 SELECT 1'", nil},
+		{"EXPLAIN ROUTE SELECT 1", `explain "SELECT 1" 0 shop`, "ERR 1105 HY000 cannot", errors.New("cannot")},
 		{"KILL 3", "kill 3 false", "OK", nil}, {"kill connection 3", "kill 3 false", "OK", nil}, {"KILL QUERY 3;", "kill 3 true", "OK", nil},
 		{"KILL 4", "kill 4 false", "ERR 1094 HY000 there is no session 4; SHOW SESSIONS lists them", nil},
 		{"KILL QUERY 3", "kill 3 true", "ERR 1105 HY000 cannot", errors.New("cannot")},
@@ -434,7 +452,7 @@ func TestActs(t *testing.T) {
 		p := atWork()
 		p.refuses = tc.err
 		c := &Console{Settings: live{all, &p.did, tc.err}}
-		got := shown(t, c.Answer(context.Background(), p, engine.AdminCommand{Payload: []byte("\x03" + tc.sql)}))
+		got := shown(t, c.Answer(context.Background(), p, engine.AdminCommand{Payload: []byte("\x03" + tc.sql), Database: "shop"}))
 		if did := strings.Join(p.did, ", "); got != tc.want || did != tc.did {
 			t.Errorf("%s: %s, and did %q\nwant %s, %q", tc.sql, got, did, tc.want, tc.did)
 		}
