@@ -311,3 +311,46 @@ func TestLatencies(t *testing.T) {
 		t.Errorf("half of one that took a day took %v", got)
 	}
 }
+
+// What it adds to a forwarded command to be counted by its digest.
+func BenchmarkDigests(b *testing.B) {
+	l, err := reactor.NewLoop(slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Discard()
+	var timer reactor.Timer
+	l.Arm(&timer, time.Hour) // as one always is while there are sessions: the loop's clock runs by itself
+	for name, mode := range map[string]DigestMode{"sampled": DigestsSampled, "on": DigestsOn} {
+		ds := newDigests(mode)
+		c := &client{loop: &loop{Loop: l, digests: ds}}
+		s := &server{client: c, loop: c.loop, backend: &Backend{}}
+		prepared := preparedAs(7, 0, 0)
+		s.expectCounted(c, preparing("SELECT c FROM sbtest1 WHERE id=?"))
+		s.preparedAs(prepared)
+		s.queue.pop()
+		for _, command := range []struct {
+			name    string
+			payload []byte
+		}{
+			{"point", Query("SELECT c FROM sbtest1 WHERE id = 000004711")},
+			{"join", Query("SELECT o.id, o.total, c.name FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.status IN ('open', 'paid') AND o.created > '2024-01-01' GROUP BY o.id ORDER BY COUNT(*) DESC LIMIT 20")},
+			{"execute", runs(7, noType)},
+		} {
+			b.Run(command.name+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					s.expectCounted(c, command.payload)
+					s.digested(s.queue.first())
+					s.queue.pop()
+				}
+			})
+		}
+	}
+}
+
+// expectCounted queues a command with its digest.
+func (s *server) expectCounted(c *client, payload []byte) {
+	q, _ := packet.Expect(payload, len(payload))
+	s.queue.push(exchange{Request: q, counted: c.digests(s, q, payload, len(payload))})
+}

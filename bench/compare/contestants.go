@@ -48,6 +48,9 @@ func label(name string) string {
 	if r, ok := scriptRunOf(name); ok {
 		return r.label
 	}
+	if r, ok := digestRunOf(name); ok {
+		return r.label
+	}
 	return name
 }
 
@@ -141,10 +144,14 @@ func (b *bench) commandLine(i instance, port int, to backends) ([]string, error)
 	if r, ok := scriptRunOf(name); ok {
 		return r.commandLine(b, port, to), nil
 	}
+	if r, ok := digestRunOf(name); ok {
+		return append(b.oursLine(port, to), r.args...), nil
+	}
 	names := []string{direct, floor, haproxy, ours, oursSplit, haproxyTLS, oursTLS, oursHybrid, oursZlib6}
 	for _, r := range scriptRuns {
 		names = append(names, r.name)
 	}
+	names = append(names, digestContestants()...)
 	return nil, fmt.Errorf("unknown contestant %q: there are %s", name, strings.Join(names, ", "))
 }
 

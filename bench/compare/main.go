@@ -48,6 +48,9 @@ type settings struct {
 	// splitContestants take part in "splitting", with splitConns connections.
 	splitContestants []string
 	splitConns       []int
+	// digestContestants take part in "digests", with digestConns connections.
+	digestContestants []string
+	digestConns       []int
 	// tlsContestants take part in "tls" and "handshakes", with tlsConns connections.
 	tlsContestants  []string
 	tlsConns        []int
@@ -59,7 +62,7 @@ type settings struct {
 }
 
 // allWorks in the order in which they are done and printed.
-var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "splitting", "scripts", "tls", "handshakes", "compress", "sysbench", "sysbench-splitting"}
+var allWorks = []string{"point", "execute", "bulk", "connect", "idle", "slow", "digests", "splitting", "scripts", "tls", "handshakes", "compress", "sysbench", "sysbench-splitting"}
 
 // bench is one run of everything.
 type bench struct {
@@ -119,6 +122,9 @@ func run(ctx context.Context, args []string) error {
 	if err := b.nullSection(); err != nil {
 		return err
 	}
+	if err := b.digestSection(); err != nil {
+		return err
+	}
 	if err := b.splittingSection(); err != nil {
 		return err
 	}
@@ -148,6 +154,7 @@ func parse(args []string) (settings, error) {
 		works: allWorks, conns: []int{1, 16, 64, 256}, threads: []int{1, 16, 64, 256}, sysSplitThreads: []int{64},
 		scriptContestants: scriptContestants(), scriptConns: []int{16, 64},
 		splitContestants: []string{floor, haproxy, ours, oursSplit}, splitConns: []int{1, 16, 64},
+		digestContestants: digestContestants(), digestConns: []int{16, 64},
 		tlsContestants: tlsContestants, tlsConns: []int{1, 16, 64},
 		tests: []string{"oltp_point_select", "oltp_read_only", "oltp_read_write"}, psModes: []string{"disable", "auto"},
 	}
@@ -164,6 +171,8 @@ func parse(args []string) (settings, error) {
 	numbers(f, &s.scriptConns, "script-conns", "connections of scripts")
 	texts(f, &s.splitContestants, "split-contestants", "who takes part in splitting")
 	numbers(f, &s.splitConns, "split-conns", "connections of splitting")
+	texts(f, &s.digestContestants, "digest-contestants", "who takes part in digests")
+	numbers(f, &s.digestConns, "digest-conns", "connections of digests")
 	texts(f, &s.tlsContestants, "tls-contestants", "who takes part in tls and handshakes")
 	numbers(f, &s.tlsConns, "tls-conns", "connections of tls")
 	f.Float64Var(&s.storm, "storm", 500, "new TLS connections a second that handshakes makes beside plain sessions")
@@ -219,6 +228,7 @@ func (s *settings) shorten(given map[string]bool) {
 	set("conns", func() { s.conns = []int{1, 64} })
 	set("script-conns", func() { s.scriptConns = []int{64} })
 	set("split-conns", func() { s.splitConns = []int{1, 64} })
+	set("digest-conns", func() { s.digestConns = []int{64} })
 	set("tls-conns", func() { s.tlsConns = []int{1, 64} })
 	set("compress-rounds", func() { s.compressRounds = 2 })
 	set("threads", func() { s.threads = []int{16} })
@@ -283,7 +293,7 @@ func (b *bench) build() error {
 			return fmt.Errorf("%w; or leave it out with -contestants and -sysbench-contestants", err)
 		}
 	}
-	if b.takesPart(ours) || b.takesPart(oursSplit) || b.does("scripts") || b.does("compress") ||
+	if b.takesPart(ours) || b.takesPart(oursSplit) || b.does("scripts") || b.does("digests") || b.does("compress") ||
 		b.takesPart(oursTLS) || b.takesPart(oursHybrid) {
 		if b.proxy == "" {
 			b.proxy = b.bin("mysql-proxy")

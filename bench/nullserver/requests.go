@@ -16,7 +16,7 @@ func appendGreeting(dst []byte, id uint32) []byte {
 	at := len(dst)
 	dst = wire.AppendHeader(dst, 0, 0)
 	dst = append(dst, 10)
-	dst = append(dst, "5.5.5-10.11.8-MariaDB-nullserver\x00"...)
+	dst = append(dst, "5.5.5-"+version+"\x00"...)
 	dst = binary.LittleEndian.AppendUint32(dst, id)
 	dst = append(dst, salt[:8]...)
 	dst = append(dst, 0, wire.ServerCaps&0xff, wire.ServerCaps>>8&0xff, 45, wire.StatusAutocommit, 0,
@@ -110,6 +110,12 @@ func (s *server) query(c *conn, p []byte) {
 	case bytes.HasPrefix(text, []byte(asksWait)):
 		s.out = wire.AppendTextResult(s.out, 1, c.caps, c.status, "0") // it is there
 		return
+	case bytes.HasPrefix(text, []byte(asksVariables)):
+		s.out = wire.AppendTable(s.out, 1, c.caps, c.status, []string{"Variable_name", "Value"}, []string{"read_only", "OFF"}, []string{"version", version})
+		return
+	case string(text) == asksReadOnly:
+		s.out = wire.AppendTable(s.out, 1, c.caps, c.status, []string{"read_only"}, []string{"0"})
+		return
 	}
 	s.canned(c, &s.text, p)
 }
@@ -119,6 +125,15 @@ const (
 	asksLog  = "SELECT @@GLOBAL.log_bin"
 	asksWait = "SELECT MASTER_GTID_WAIT("
 )
+
+// What it asks that probes whether a server is well: it is.
+const (
+	asksVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version','read_only',"
+	asksReadOnly  = "SELECT @@GLOBAL.read_only AS read_only"
+)
+
+// version is the server's.
+const version = "10.11.8-MariaDB-nullserver"
 
 // done appends the OK of a statement that has no rows.
 func (s *server) done(c *conn, text []byte) {

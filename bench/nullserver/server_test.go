@@ -263,6 +263,33 @@ func TestCountsAreByListener(t *testing.T) {
 	}
 }
 
+func TestProbesFindItWell(t *testing.T) {
+	db, err := sql.Open("mysql", "user:secret@tcp("+start(t)+")/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.Query(asksVariables + "'wsrep_on')")
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := map[string]string{}
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			t.Fatal(err)
+		}
+		vars[name] = value
+	}
+	if rows.Err() != nil || vars["read_only"] != "OFF" || vars["version"] != version {
+		t.Errorf("the variables are %v (%v)", vars, rows.Err())
+	}
+	var value string
+	if err := db.QueryRow(asksReadOnly).Scan(&value); err != nil || value != "0" {
+		t.Errorf("read_only is %q (%v)", value, err)
+	}
+}
+
 func TestStatementsWithoutRows(t *testing.T) {
 	c := &conn{status: wire.StatusAutocommit}
 	for text, want := range map[string]bool{

@@ -165,6 +165,29 @@ func AppendTextResult(dst []byte, seq byte, caps uint32, status uint16, value st
 	return AppendEOF(dst, seq+1, caps, status)
 }
 
+// AppendTable appends the whole answer to a query, with these columns and rows.
+func AppendTable(dst []byte, seq byte, caps uint32, status uint16, columns []string, rows ...[]string) []byte {
+	dst = append(AppendHeader(dst, 1, seq), byte(len(columns)))
+	for _, name := range columns {
+		seq++
+		dst = appendColumn(dst, seq, "", name)
+	}
+	if caps&CapDeprecateEOF == 0 {
+		seq++
+		dst = AppendEOF(dst, seq, caps, status)
+	}
+	for _, r := range rows {
+		seq++
+		at := len(dst)
+		dst = AppendHeader(dst, 0, seq)
+		for _, v := range r {
+			dst = appendLenEncString(dst, v)
+		}
+		patchLen(dst, at)
+	}
+	return AppendEOF(dst, seq+1, caps, status)
+}
+
 // AppendBinaryResult is AppendTextResult for COM_STMT_EXECUTE.
 func AppendBinaryResult(dst []byte, seq byte, caps uint32, status uint16, value string) []byte {
 	dst, seq = AppendResultHead(dst, seq, caps, status)
