@@ -223,11 +223,9 @@ func (x *scripted) ask(s *server, g *packet.Greeting) {
 	c.release()
 }
 
-// wants tells whether the script, having let go of s, which has just logged in,
-// has named a backend for a new session, which the proxy cannot open itself, and
-// the client can be asked once more for it. As in connect_server, an idle session that was attached goes back
-// unless the script returned IGNORE_RESULT. Clients follow one AuthSwitch and
-// not a second, and none when they have given their password.
+// wants is the backend that the script, having let go of s, has named for a new
+// session. As in connect_server, an idle session that was attached goes back unless
+// the script returned IGNORE_RESULT.
 func (x *scripted) wants(s *server, v hook.Verdict) *Backend {
 	list := x.c.loop.engine.backends.all()
 	switch at := x.c.server; {
@@ -235,10 +233,15 @@ func (x *scripted) wants(s *server, v hook.Verdict) *Backend {
 		return nil
 	case x.chosen < 1 || x.chosen > len(list) || !list[x.chosen-1].open():
 		return nil
-	case x.kind != loginFresh || x.c.id != nil || x.switched || x.raw == nil || x.who.caps&packet.CapPluginAuth == 0:
-		return nil
 	}
 	return list[x.chosen-1]
+}
+
+// askable tells whether the client can be asked once more. Clients follow one
+// AuthSwitch and not a second, and none when they have been asked for their
+// password.
+func (x *scripted) askable() bool {
+	return x.kind == loginFresh && !x.switched && x.raw != nil && x.who.caps&packet.CapPluginAuth != 0
 }
 
 // answer makes the login packet for the new session from the first one and the
@@ -301,7 +304,14 @@ func (x *scripted) toldLogin(s *server, pkt packet.Packet, done bool) bool {
 		v = x.script.ReadAuthResult(pkt.Payload())
 		x.called(callReadAuthResult, began, v.Failed)
 	}
-	if b := x.wants(s, v); b != nil && done && !refused {
+	switch b := x.wants(s, v); {
+	case b == nil || refused:
+	case x.opens(b):
+		if c.server != nil {
+			x.part()
+		}
+		x.promises(x.chosen)
+	case x.askable(): // also if the server would have its password now
 		if c.server != nil {
 			x.part()
 		}

@@ -34,7 +34,7 @@ type promise struct {
 // opens tells whether the proxy could open a session with b for x.
 func (x *scripted) opens(b *Backend) bool {
 	c := x.c
-	if c.id == nil || !x.vouched || x.noted || c.state >= clientClosing || c.id.user != x.who.user || b.State() == BackendDown {
+	if c.id == nil || !x.vouched || x.noted || c.state >= clientClosing || c.id.user != x.who.user || !b.open() || b.slots.full() {
 		return false
 	}
 	return b.index >= len(x.again) || x.again[b.index] <= c.loop.Now()
@@ -82,6 +82,10 @@ func (x *scripted) redeem(then func()) bool {
 		x.breaks(b, errUnopened)
 		return x.redeem(then)
 	}
+	if !b.slots.enter() {
+		x.breaks(b, errSlots)
+		return x.redeem(then)
+	}
 	b.clients.Add(1)
 	how := opening{database: x.half.DefaultDB, collation: x.who.collation, caps: x.who.caps}
 	c.openAs(b, c.id, how, func(s *server, err error) {
@@ -98,6 +102,8 @@ func (x *scripted) redeem(then func()) bool {
 // errUnopened is why a session is not opened that could have been when it was
 // promised.
 var errUnopened = errors.New("it is down or left out by now, or the client is another user")
+
+var errSlots = errors.New("it has as many sessions as it may")
 
 // unneeded drops a promise for the client's last command. It tells whether that
 // ends the session.
@@ -173,7 +179,7 @@ func (x *scripted) home() *Backend {
 		if s == nil || s.backend.index >= len(list) {
 			continue
 		}
-		if b := s.backend; list[b.index] == b && !b.ReadOnly && b.State() != BackendDown {
+		if b := s.backend; list[b.index] == b && !b.ReadOnly && b.open() {
 			return b
 		}
 	}

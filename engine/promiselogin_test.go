@@ -159,3 +159,84 @@ func TestIdentityOfALoginThatIsAskedForOnceMore(t *testing.T) {
 	}
 	w.wantEnd(2, ReasonClientQuit)
 }
+
+// An idle session that a script finds behind a login goes back for one that is
+// opened, unless it is to be kept: as in connect_server.
+func TestASessionBehindALoginGoesBackForANewOne(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		h := &hooks{query: passQuery}
+		first := true
+		h.connect = func(s hook.Session) hook.Verdict {
+			s.SetBackend(2)
+			if first {
+				s.SetBackend(1)
+			}
+			return hook.Verdict{}
+		}
+		h.authResult = func(s hook.Session, p []byte) hook.Verdict {
+			s.SetBackend(0)
+			if first {
+				first = false
+				return hook.Verdict{}
+			}
+			s.SetBackend(1)
+			if s.Server() == nil || s.Server().ThreadID != 77 {
+				t.Error("no idle session was attached")
+			}
+			if keep {
+				return ignoreResult()
+			}
+			return hook.Verdict{}
+		}
+		idle, opened := steps(Admit(Caps), ExpectEnd()), steps(opensAs(""), answers("ONE"), ExpectEnd())
+		if keep {
+			idle = steps(Admit(Caps), reset(), answers("ONE"), ExpectEnd())
+		}
+		w := choosingWorld(t, h, Scripts(idle, opened), Scripts(steps(Admit(Caps), ExpectEnd())))
+		w.talk(1, ReasonClientClosed, Enter(Caps), Fin())
+		w.talk(2, ReasonClientClosed, Enter(Caps), hears("ONE"), Fin())
+		w.stop()
+	}
+}
+
+// Where a server would have the client's password, a script may take the login to
+// another server, which the client is asked for instead.
+func TestALoginMovesBeforeThePasswordIsAskedFor(t *testing.T) {
+	g, l := Greeting(Caps), Login(Caps)
+	l.Plugin = []byte(packet.PluginCachingSHA2)
+	again := l
+	again.AuthResponse = answer
+	again.Plugin = g.Plugin
+	ask := packet.AuthSwitch{Plugin: g.Plugin, Data: g.Challenge[:]}
+	toSHA2 := packet.AuthSwitch{Plugin: l.Plugin, Data: g.Challenge[:]}
+	h := &hooks{
+		query: passQuery,
+		authResult: func(s hook.Session, p []byte) hook.Verdict {
+			if p[0] == 1 && s.Backend() == 1 {
+				s.SetBackend(0)
+				s.SetBackend(2)
+			}
+			return hook.Verdict{}
+		},
+	}
+	for _, tc := range []struct {
+		name          string
+		first, second []Step
+		client        []Step
+		reason        CloseReason
+	}{
+		{"it can be asked", steps(SendPacket(2, asksFull), ExpectEnd()), steps(admitAs(again, Caps), answers("ONE"), ExpectEnd()),
+			steps(ExpectPacket(2, ask.Append(nil)), SendPacket(3, answer), ExpectPacket(4, OK(0)), hears("ONE"), Fin()), ReasonClientClosed},
+		{"it has been asked", steps(SendPacket(2, toSHA2.Append(nil)), ExpectPacket(3, answer), SendPacket(4, asksFull), ExpectEnd()), nil,
+			steps(ExpectPacket(2, toSHA2.Append(nil)), SendPacket(3, answer), ExpectERR(4, 2013, "HY000", noServer), ExpectEnd()), ReasonNoServer},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			cfg := w.config(w.server(append(steps(Greet(g), ExpectLogin(l, Caps)), tc.first...)), w.server(tc.second))
+			with(h)(&cfg)
+			w.start(cfg)
+			w.talk(1, tc.reason, append(steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps))), tc.client...)...)
+			w.idleSessions(0, "app", 0)
+		})
+	}
+}
