@@ -92,6 +92,10 @@ func (e *events) list() []Event {
 	return append(append(list, e.ring[at:]...), e.ring[:at]...)
 }
 
+// AddEvent keeps ev, whose Number and time it sets: what the program itself has to
+// tell. Any goroutine may call it.
+func (e *Engine) AddEvent(ev Event) { e.events.add(ev) }
+
 // Events are the last 1,024 of what has happened, the oldest first. Any goroutine
 // may call it.
 func (e *Engine) Events() []Event { return e.events.list() }

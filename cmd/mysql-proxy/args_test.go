@@ -51,7 +51,7 @@ func TestCommandLine(t *testing.T) {
 		{"admin options with the plugin", "--plugins=proxy --plugins=admin --admin-address=:1", func(l *loaded) bool { return len(l.warnings) == 0 && l.AdminAddress == ":1" }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			l, err := load(strings.Fields(tc.args), nil)
+			l, err := load(strings.Fields(tc.args), nil, "")
 			if err != nil || !tc.ok(l) {
 				t.Errorf("%s: %+v, help %q, warnings %q, error %v", tc.args, *l.settings, l.help, l.warnings, err)
 			}
@@ -97,7 +97,7 @@ func TestCommandLineRefuses(t *testing.T) {
 		{"--proxy-read-timeout=nan", "not a number of seconds"},
 		{"--proxy-read-timeout=", "not a number of seconds"},
 	} {
-		_, err := load(strings.Fields(tc.args), nil)
+		_, err := load(strings.Fields(tc.args), nil, "")
 		if err == nil || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v; want one line with %q", tc.args, err, tc.says)
 		}

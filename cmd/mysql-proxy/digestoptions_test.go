@@ -17,7 +17,7 @@ func TestDigestsOfTheEngine(t *testing.T) {
 			t.Errorf("%s: mode %d (%v), want %d", arg, c.Digests, err, want)
 		}
 	}
-	l, err := load([]string{"--digests=some"}, nil)
+	l, err := load([]string{"--digests=some"}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestHealthOptionsThatDoNotGoTogether(t *testing.T) {
 		{"-b 10.0.0.2 --read-weights=10.0.0.2=2", "none of the read-only servers"},
 		{"-r 10.0.0.2 --read-weights=10.0.0.2=2 --read-weights=10.0.0.2=3", "there twice"},
 	} {
-		l, err := load(strings.Fields(tc.args), nil)
+		l, err := load(strings.Fields(tc.args), nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestHealthOptionsThatDoNotGoTogether(t *testing.T) {
 		}
 	}
 	for _, args := range []string{"--health-rise=0", "--health-fall=0", "--health-fall=1001"} {
-		if _, err := load([]string{args}, nil); err == nil || !strings.Contains(err.Error(), "is not possible") {
+		if _, err := load([]string{args}, nil, ""); err == nil || !strings.Contains(err.Error(), "is not possible") {
 			t.Errorf("%s: %v", args, err)
 		}
 	}

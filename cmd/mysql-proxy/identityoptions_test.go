@@ -123,7 +123,7 @@ func TestIdentityOptionsThatDoNotGoTogether(t *testing.T) {
 		{"--auth=passthrough --auth-sync-user=u --auth-sync-password-file=/p", "has no use with --auth=passthrough"},
 		{"--auth=token", "is unknown; give auto, relay, users-file, sync or passthrough"},
 	} {
-		l, err := load(strings.Fields(tc.args), nil)
+		l, err := load(strings.Fields(tc.args), nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}

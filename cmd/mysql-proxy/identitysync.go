@@ -38,10 +38,14 @@ const (
 	syncTime  = 10 * time.Second // that asking may take
 )
 
-// newHashSync begins to ask.
-func newHashSync(c *engine.Config, s *settings, log *slog.Logger) *hashSync {
+// newHashSync begins to ask. What before knows, if it is not nil and asks as the same
+// user, holds until there is an answer.
+func newHashSync(c *engine.Config, s *settings, before *hashSync, log *slog.Logger) *hashSync {
 	config := *c // its own: what it needs is there
 	h := &hashSync{user: s.AuthSyncUser, passwordFile: s.AuthSyncPasswordFile, config: &config, log: log}
+	if before != nil && before.user == h.user {
+		h.hashes.Store(before.hashes.Load())
+	}
 	h.lookup("")
 	return h
 }

@@ -20,7 +20,7 @@ import (
 // identities fills in what c has of identities. All else is there already. Scripts
 // were made for a proxy that had none: by default they have none here, unless they
 // are given.
-func identities(c *engine.Config, s *settings, log *slog.Logger) error {
+func identities(c *engine.Config, s *settings, k *kept, log *slog.Logger) error {
 	script := s.ProxyLuaScript != ""
 	if !c.Split && !script || script && s.Auth == "auto" && s.UsersFile == "" && s.AuthSyncUser == "" {
 		return nil
@@ -37,7 +37,8 @@ func identities(c *engine.Config, s *settings, log *slog.Logger) error {
 		if _, err := readSecret("auth-sync-password-file", s.AuthSyncPasswordFile); err != nil {
 			return err
 		}
-		c.Hashes = newHashSync(c, s, log).lookup
+		k.hashes = newHashSync(c, s, k.hashes, log)
+		c.Hashes = k.hashes.lookup
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 // loadText loads a defaults-file with this text in its group.
 func loadText(t *testing.T, text string, args ...string) (*loaded, error) {
 	t.Helper()
-	return load(append([]string{"--defaults-file=test.cnf"}, args...), []byte("[mysql-proxy]\n"+text))
+	return load(append([]string{"--defaults-file=test.cnf"}, args...), []byte("[mysql-proxy]\n"+text), "")
 }
 
 func TestKeyfileSyntax(t *testing.T) {
@@ -189,7 +189,7 @@ func TestDefaultsFilePermissions(t *testing.T) {
 		if err := os.Chmod(name, mode); err != nil {
 			t.Fatal(err)
 		}
-		l, err := load([]string{"--defaults-file", name}, nil)
+		l, err := load([]string{"--defaults-file", name}, nil, "")
 		switch {
 		case ok && (err != nil || l.User != "x"):
 			t.Errorf("mode %04o: %v", mode, err)
@@ -222,12 +222,12 @@ func TestDefaultsFileThatCannotBeRead(t *testing.T) {
 		pipe:                          "not a regular file",
 		large:                         "larger than",
 	} {
-		_, err := load([]string{"--defaults-file", name}, nil)
+		_, err := load([]string{"--defaults-file", name}, nil, "")
 		if err == nil || !strings.Contains(err.Error(), "loading config from '"+name+"' failed: ") || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v; want %q", name, err, says)
 		}
 	}
-	if _, err := load([]string{"--defaults-file", link}, nil); err != nil {
+	if _, err := load([]string{"--defaults-file", link}, nil, ""); err != nil {
 		t.Errorf("an empty file behind a link: %v", err)
 	}
 }

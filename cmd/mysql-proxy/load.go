@@ -17,8 +17,9 @@ type loaded struct {
 }
 
 // load reads the command line and the file that it names. file, if not nil,
-// is that file's text as an earlier stage of this process read it.
-func load(args []string, file []byte) (*loaded, error) {
+// is that file's text as an earlier stage of this process read it. dir is what the
+// file's name is relative to; empty: the current directory.
+func load(args []string, file []byte, dir string) (*loaded, error) {
 	s := defaultSettings()
 	line, err := parseArgs(args, s)
 	l := &loaded{settings: s, help: line.help, file: file}
@@ -27,10 +28,10 @@ func load(args []string, file []byte) (*loaded, error) {
 	}
 	l.warnings = line.warnings
 	for name := range line.given {
-		s.sources[name] = fromLine
+		s.sources[name] = source{kind: fromLine}
 	}
 	if s.DefaultsFile != "" {
-		err := l.applyFile(line)
+		err := l.applyFile(line, dir)
 		if err != nil {
 			return l, fmt.Errorf("loading config from '%s' failed: %w", clean(s.DefaultsFile), err)
 		}
@@ -57,9 +58,9 @@ func notLoaded(plugin string, loaded []string) string {
 
 // applyFile stores the options of the file that the command line did not
 // give.
-func (l *loaded) applyFile(line *commandLine) error {
+func (l *loaded) applyFile(line *commandLine, dir string) error {
 	if l.file == nil {
-		data, err := readDefaultsFile(l.DefaultsFile)
+		data, err := readDefaultsFile(within(dir, l.DefaultsFile))
 		if err != nil {
 			return err
 		}
@@ -112,7 +113,7 @@ func (l *loaded) applyFile(line *commandLine) error {
 		if err != nil {
 			return &fileError{e.line, o.long + ": " + err.Error()}
 		}
-		into.sources[o.long] = fromFile
+		into.sources[o.long] = source{kind: fromFile, line: e.line}
 		if warning != "" && into == l.settings {
 			warn(e, "%s", warning)
 		}

@@ -73,7 +73,7 @@ const (
 
 // logger is what all handlers of one log share. Any goroutine may use it.
 type logger struct {
-	min slog.Level
+	min slog.LevelVar
 
 	mu      sync.Mutex
 	sink    sink
@@ -95,18 +95,21 @@ type handler struct {
 
 // newLog returns a logger for lines of min and above, and its slog front.
 func newLog(to sink, min slog.Level, tag string) (*logger, *slog.Logger) {
-	l := &logger{min: min, sink: to}
+	l := &logger{sink: to}
+	l.min.Set(min)
 	return l, slog.New(&handler{log: l, tag: tag})
 }
 
-func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.log.min }
+func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= h.log.min.Level()
+}
 
 // texts recycles the buffers that records are rendered in. That happens
 // outside the lock: an attribute's own method may log.
 var texts = sync.Pool{New: func() any { return new([]byte) }}
 
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
-	if r.Level < h.log.min {
+	if r.Level < h.log.min.Level() {
 		return nil
 	}
 	buf := texts.Get().(*[]byte)

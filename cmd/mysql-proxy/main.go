@@ -49,7 +49,7 @@ func run(argv []string, stdout io.Writer) int {
 	if err != nil {
 		return fail(err)
 	}
-	l, err := load(argv[1:], given.File)
+	l, err := load(argv[1:], given.File, "")
 	if err != nil {
 		return fail(err)
 	}

@@ -104,7 +104,7 @@ type settings struct {
 	AdminPassword  string
 	AdminLuaScript string
 
-	sources map[string]string // where values come from, by the option's long name: fromFile, fromLine
+	sources sources
 }
 
 // kind is the type of an option's value.
@@ -136,6 +136,7 @@ type option struct {
 	group   string // mainGroup, or the plugin that it belongs to
 	help    string
 	cmdOnly bool // not a key of the defaults-file
+	live    bool // it can be changed while the proxy runs
 	secret  bool // it is not shown to anybody
 	// choices are the values that a string may have; nil: any. With list, it may
 	// have several of them with commas between them, or the first one alone.
@@ -172,7 +173,7 @@ func findShort(letter byte) *option {
 // defaultSettings is what holds without a command line and a file. Lists are
 // empty: their default counts only if nothing was given (fillLists).
 func defaultSettings() *settings {
-	s := &settings{sources: map[string]string{}}
+	s := &settings{sources: sources{}}
 	for i := range options {
 		o := &options[i]
 		switch {

@@ -119,7 +119,7 @@ func TestSampleFileHasEachOption(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	l, err := load(nil, nil)
+	l, err := load(nil, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestDefaults(t *testing.T) {
 
 // The default read/write server stays even if there are read-only ones.
 func TestDefaultBackendStaysBesideReadOnlyOnes(t *testing.T) {
-	l, err := load([]string{"-r", "10.0.0.2"}, nil)
+	l, err := load([]string{"-r", "10.0.0.2"}, nil, "")
 	if err != nil || !slices.Equal(l.Backends, []string{"127.0.0.1:3306"}) || !slices.Equal(l.ReadOnlyBackends, []string{"10.0.0.2"}) {
 		t.Errorf("read/write %v, read-only %v, %v", l.Backends, l.ReadOnlyBackends, err)
 	}
@@ -196,12 +196,12 @@ func TestWhatAScriptMayCost(t *testing.T) {
 		{"lua-hook-memory", "", 0, "is not a size"},
 		{"lua-hook-memory", "9223372036854775807g", 0, "is not a size"},
 	} {
-		line, lineErr := load([]string{"--" + tc.option + "=" + tc.value}, nil)
+		line, lineErr := load([]string{"--" + tc.option + "=" + tc.value}, nil, "")
 		name := filepath.Join(t.TempDir(), "cnf")
 		if err := os.WriteFile(name, []byte("[mysql-proxy]\n"+tc.option+" = "+tc.value+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		file, fileErr := load([]string{"--defaults-file=" + name}, nil)
+		file, fileErr := load([]string{"--defaults-file=" + name}, nil, "")
 		for from, got := range map[string]struct {
 			l   *loaded
 			err error

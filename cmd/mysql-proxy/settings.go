@@ -10,12 +10,6 @@ import (
 
 // This file is what the admin console tells of the options.
 
-// Where the value of an option comes from, if it is not the default.
-const (
-	fromFile = "file"
-	fromLine = "command line"
-)
-
 // hidden is what is shown of a secret that is set.
 const hidden = "***"
 
@@ -28,16 +22,11 @@ func (s *settings) All() []admin.Setting {
 		if o.cmdOnly && o.kind == flagKind {
 			continue
 		}
-		set := admin.Setting{Name: o.long, Value: o.text(s), Default: o.shownDefault(), Source: s.sources[o.long], Help: o.help}
+		set := admin.Setting{Name: o.long, Default: o.shownDefault(), Source: s.sources[o.long].kind.String(), Live: o.live && !o.cmdOnly, Help: o.help}
 		if o.kind == flagKind || o.kind == reversedKind {
 			set.Default = "false"
 		}
-		if set.Source == "" {
-			set.Source = "default"
-		}
-		if o.secret && set.Value != "" {
-			set.Value = hidden
-		}
+		set.Value = o.shown(s)
 		list = append(list, set)
 	}
 	return list
@@ -49,9 +38,13 @@ func (o *option) text(s *settings) string {
 	case *bool:
 		return strconv.FormatBool(*v == (o.kind == flagKind))
 	case *string:
-		return *v
+		return escape(*v, false)
 	case *[]string:
-		return strings.Join(*v, ",")
+		list := make([]string, len(*v))
+		for i, element := range *v {
+			list[i] = escape(element, true)
+		}
+		return strings.Join(list, ",")
 	case *int:
 		if *v == 0 && o.low > 0 {
 			return "" // the default, which is no number
@@ -63,4 +56,12 @@ func (o *option) text(s *settings) string {
 		return strconv.FormatFloat(v.Seconds(), 'f', -1, 64)
 	}
 	return ""
+}
+
+// shown is text, but for secrets.
+func (o *option) shown(s *settings) string {
+	if text := o.text(s); !o.secret || text == "" {
+		return text
+	}
+	return hidden
 }

@@ -156,7 +156,7 @@ func TestFileInUseIsUnderstood(t *testing.T) {
 	if err := os.Chmod(name, 0o660); err != nil {
 		t.Fatal(err)
 	}
-	l, err := load([]string{"-P", "192.168.2.112:3306", "--defaults-file=" + name}, nil)
+	l, err := load([]string{"-P", "192.168.2.112:3306", "--defaults-file=" + name}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestBasedirFromTheProgramsName(t *testing.T) {
 }
 
 func TestRelativeNamesStartFromBasedir(t *testing.T) {
-	l, err := load(strings.Fields("--log-file=l --pid-file=run/p --proxy-lua-script=s.lua --admin-lua-script=/a.lua --basedir=/base"), nil)
+	l, err := load(strings.Fields("--log-file=l --pid-file=run/p --proxy-lua-script=s.lua --admin-lua-script=/a.lua --basedir=/base"), nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ import (
 
 // security fills in what c has of TLS and compression. Its addresses are there
 // already.
-func security(c *engine.Config, s *settings, log *slog.Logger) error {
+func security(c *engine.Config, s *settings, k *kept, log *slog.Logger) error {
 	var err error
 	switch s.ProxyTLS {
 	case "prefer":
@@ -36,7 +36,7 @@ func security(c *engine.Config, s *settings, log *slog.Logger) error {
 		c.ClientTLS = engine.TLSRequire
 	}
 	if c.ClientTLS != engine.TLSOff {
-		if c.ClientTLSConfig, err = clientTLS(s, c.Listen, log); err != nil {
+		if c.ClientTLSConfig, err = clientTLS(s, c.Listen, k, log); err != nil {
 			return err
 		}
 	}
@@ -53,7 +53,7 @@ func security(c *engine.Config, s *settings, log *slog.Logger) error {
 			return err
 		}
 	}
-	if c.PasswordKey, err = passwordKey(s, log); err != nil {
+	if c.PasswordKey, err = passwordKey(s, k, log); err != nil {
 		return err
 	}
 	c.ClientCompression = compression(s.ProxyCompression)
@@ -73,7 +73,7 @@ func checkSecurity(s *settings) error {
 	if own.ProxyTLSCert == "" && own.ProxyTLSCA == "" {
 		own.ProxyTLS = "off" // a self-made certificate need not be made twice
 	}
-	if err := security(&engine.Config{}, &own, quiet); err != nil {
+	if err := security(&engine.Config{}, &own, newKept(), quiet); err != nil {
 		return err
 	}
 	if _, err := s.health(); err != nil {
@@ -102,7 +102,7 @@ func compression(list string) packet.Capability {
 
 // clientTLS is what clients are met with. Session tickets are on, with keys that
 // last as long as the process, whatever becomes of the files.
-func clientTLS(s *settings, listen []reactor.Addr, log *slog.Logger) (*tls.Config, error) {
+func clientTLS(s *settings, listen []reactor.Addr, k *kept, log *slog.Logger) (*tls.Config, error) {
 	base := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.ProxyTLSMinVersion == "1.3" {
 		base.MinVersion = tls.VersionTLS13
@@ -117,13 +117,16 @@ func clientTLS(s *settings, listen []reactor.Addr, log *slog.Logger) (*tls.Confi
 	if s.ProxyTLSCert != "" {
 		files = append(files, watchedFile{option: "proxy-tls-cert", name: s.ProxyTLSCert}, watchedFile{option: "proxy-tls-key", name: s.ProxyTLSKey, secret: true})
 	} else {
-		own, err := selfMade(s, listen)
-		if err != nil {
-			return nil, fmt.Errorf("making a certificate for clients: %w", err)
+		if k.certificate == nil {
+			own, err := selfMade(s, listen)
+			if err != nil {
+				return nil, fmt.Errorf("making a certificate for clients: %w", err)
+			}
+			log.Log(context.Background(), engine.LevelMessage, fmt.Sprintf("TLS with clients: no --proxy-tls-cert, so the certificate is self-made, "+
+				"for as long as this process runs; its SHA-256 fingerprint is %s", fingerprint(own)))
+			k.certificate = own
 		}
-		base.Certificates = []tls.Certificate{*own}
-		log.Log(context.Background(), engine.LevelMessage, fmt.Sprintf("TLS with clients: no --proxy-tls-cert, so the certificate is self-made, "+
-			"for as long as this process runs; its SHA-256 fingerprint is %s", fingerprint(own)))
+		base.Certificates = []tls.Certificate{*k.certificate}
 	}
 	if s.ProxyTLSClientCert != "off" {
 		files = append(files, watchedFile{option: "proxy-tls-ca", name: s.ProxyTLSCA})
@@ -262,16 +265,19 @@ const minRSABits = 2048
 
 // passwordKey is the key from the file, or one that is made when it is first
 // asked for: that takes a good part of a second.
-func passwordKey(s *settings, log *slog.Logger) (func() *rsa.PrivateKey, error) {
-	if s.ProxyRSAKey == "" {
-		return sync.OnceValue(func() *rsa.PrivateKey {
+func passwordKey(s *settings, k *kept, log *slog.Logger) (func() *rsa.PrivateKey, error) {
+	if s.ProxyRSAKey == "" && k.passwordKey == nil {
+		k.passwordKey = sync.OnceValue(func() *rsa.PrivateKey {
 			key, err := rsa.GenerateKey(rand.Reader, minRSABits)
 			if err != nil {
 				log.Error("making the RSA key for passwords failed; give one with --proxy-rsa-key", "error", err)
 				return nil
 			}
 			return key
-		}), nil
+		})
+	}
+	if s.ProxyRSAKey == "" {
+		return k.passwordKey, nil
 	}
 	w, err := watch(log, func(texts [][]byte) (*rsa.PrivateKey, error) { return rsaKey(texts[0]) },
 		watchedFile{option: "proxy-rsa-key", name: s.ProxyRSAKey, secret: true})

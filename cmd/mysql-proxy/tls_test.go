@@ -58,7 +58,7 @@ func newLogLines() (*logLines, *slog.Logger) {
 // tlsSettings are the settings of a command line, which are right.
 func tlsSettings(t *testing.T, args ...string) *settings {
 	t.Helper()
-	l, err := load(args, nil)
+	l, err := load(args, nil, "")
 	if err == nil {
 		err = l.check()
 	}
@@ -150,7 +150,7 @@ func TestOptionsOfTLSThatDoNotFit(t *testing.T) {
 		{"--backend-tls-ca=a --backend-tls=require", "verifies nothing with --backend-tls=require"},
 		{"--backend-tls-ca=a --backend-tls=verify-ca", ""},
 	} {
-		l, err := load(strings.Fields(tc.args), nil)
+		l, err := load(strings.Fields(tc.args), nil, "")
 		if err == nil {
 			err = l.check()
 		}
@@ -180,7 +180,7 @@ func TestWhatTheEngineIsTold(t *testing.T) {
 	} {
 		s := tlsSettings(t, strings.Fields(tc.args)...)
 		var c engine.Config
-		if err := security(&c, s, slog.New(slog.DiscardHandler)); err != nil {
+		if err := security(&c, s, newKept(), slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
 		if c.ClientTLS != tc.client || c.BackendTLS != tc.backend || c.ClientCompression != tc.forClients || c.BackendCompression != tc.forBackends ||
@@ -249,7 +249,7 @@ func TestKeyThatOthersMayRead(t *testing.T) {
 		}
 		lines, log := newLogLines()
 		s := tlsSettings(t, "--proxy-tls-cert="+cert, "--proxy-tls-key="+key)
-		if err := security(&engine.Config{}, s, log); err != nil {
+		if err := security(&engine.Config{}, s, newKept(), log); err != nil {
 			t.Fatal(err)
 		}
 		if n := lines.count("(warning) --proxy-tls-key: the mode", "gives access to everybody: chmod o= "+key); n != want {
@@ -261,7 +261,7 @@ func TestKeyThatOthersMayRead(t *testing.T) {
 func TestSelfMadeCertificate(t *testing.T) {
 	lines, log := newLogLines()
 	s := tlsSettings(t, "--proxy-address=localhost:4040")
-	c, err := clientTLS(s, []reactor.Addr{{IP: netip.MustParseAddrPort("127.0.0.1:4040")}, {IP: netip.MustParseAddrPort("[fe80::1%lo]:4040")}, {Path: "/run/s"}}, log)
+	c, err := clientTLS(s, []reactor.Addr{{IP: netip.MustParseAddrPort("127.0.0.1:4040")}, {IP: netip.MustParseAddrPort("[fe80::1%lo]:4040")}, {Path: "/run/s"}}, newKept(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestSelfMadeCertificate(t *testing.T) {
 	}
 
 	// Listening everywhere is listening on the loopback, too.
-	all, err := clientTLS(tlsSettings(t), []reactor.Addr{{IP: netip.MustParseAddrPort("0.0.0.0:4040")}}, log)
+	all, err := clientTLS(tlsSettings(t), []reactor.Addr{{IP: netip.MustParseAddrPort("0.0.0.0:4040")}}, newKept(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestClientsCertificates(t *testing.T) {
 			args = append(args, "--proxy-tls-ca="+caFile)
 		}
 		for _, version := range []string{"1.2", "1.3"} {
-			server, err := clientTLS(tlsSettings(t, append(args, "--proxy-tls-min-version="+version)...), nil, slog.New(slog.DiscardHandler))
+			server, err := clientTLS(tlsSettings(t, append(args, "--proxy-tls-min-version="+version)...), nil, newKept(), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -356,7 +356,7 @@ func TestOldestVersionOfTLS(t *testing.T) {
 		max uint16
 		in  bool
 	}{{"1.2", tls.VersionTLS11, false}, {"1.2", tls.VersionTLS12, true}, {"1.3", tls.VersionTLS12, false}, {"1.3", tls.VersionTLS13, true}} {
-		server, err := clientTLS(tlsSettings(t, "--proxy-tls-min-version="+tc.min), nil, slog.New(slog.DiscardHandler))
+		server, err := clientTLS(tlsSettings(t, "--proxy-tls-min-version="+tc.min), nil, newKept(), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -369,7 +369,7 @@ func TestOldestVersionOfTLS(t *testing.T) {
 }
 
 func TestPasswordKey(t *testing.T) {
-	of, err := passwordKey(tlsSettings(t), slog.New(slog.DiscardHandler))
+	of, err := passwordKey(tlsSettings(t), newKept(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,7 +382,7 @@ func TestPasswordKey(t *testing.T) {
 		"PKCS 8": enginetest.KeyPEM(made),
 		"PKCS 1": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(made)}),
 	} {
-		of, err := passwordKey(tlsSettings(t, "--proxy-rsa-key="+files.put("rsa", text)), slog.New(slog.DiscardHandler))
+		of, err := passwordKey(tlsSettings(t, "--proxy-rsa-key="+files.put("rsa", text)), newKept(), slog.New(slog.DiscardHandler))
 		if err != nil || !made.Equal(of()) {
 			t.Errorf("%s: another key, %v", name, err)
 		}

@@ -107,7 +107,7 @@ func TestRenewedCertificate(t *testing.T) {
 	first, second := ca.Named("db"), ca.Named("db")
 	lines, log := newLogLines()
 	s := tlsSettings(t, "--proxy-tls-cert="+files.put("cert", first.CertPEM()), "--proxy-tls-key="+files.put("key", first.KeyPEM()))
-	server, err := clientTLS(s, nil, log)
+	server, err := clientTLS(s, nil, newKept(), log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,13 @@ func checkAddresses(s *settings) (warnings []string, err error) {
 // engineConfig resolves the addresses, which may ask the name service, and
 // makes the engine's configuration of the settings.
 func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config, error) {
-	c := engine.Config{
+	c, _, err := firstConfig(s, log, shutdown)
+	return c, err
+}
+
+// plainConfig is the part of the configuration that is only settings.
+func plainConfig(s *settings, log *slog.Logger) engine.Config {
+	return engine.Config{
 		Loops:           s.EventThreads,
 		ConnectTimeout:  s.ConnectTimeout,
 		LoginTimeout:    s.LoginTimeout,
@@ -68,6 +74,11 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		Digests:          digestModes[s.Digests],
 		Pool:             s.Pool,
 	}
+}
+
+// firstConfig is engineConfig, and what a later configuration takes over from it.
+func firstConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config, *kept, error) {
+	c, k := plainConfig(s, log), newKept()
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
 	}
@@ -78,37 +89,44 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 	if slices.Contains(s.Plugins, "admin") {
 		a, err := reactor.ParseAddr(s.AdminAddress)
 		if err != nil {
-			return c, fmt.Errorf("--admin-address: %w", err)
+			return c, nil, fmt.Errorf("--admin-address: %w", err)
 		}
 		w.address = a
 		c.Admin = w.admin
 	}
 	if !s.runsProxy() {
-		return c, nil
+		return c, k, nil
 	}
 	for _, text := range s.ProxyAddresses {
 		a, err := reactor.ParseAddr(text)
 		if err != nil {
-			return c, fmt.Errorf("--proxy-address: %w", err)
+			return c, nil, fmt.Errorf("--proxy-address: %w", err)
 		}
 		if again := a.IP.Port() != 0 || a.Path != ""; again && slices.Contains(c.Listen, a) {
-			return c, fmt.Errorf("--proxy-address=%s: %v is already there; remove one", clean(text), a)
+			return c, nil, fmt.Errorf("--proxy-address=%s: %v is already there; remove one", clean(text), a)
 		} else if again && c.Admin != nil && a == w.address {
-			return c, fmt.Errorf("--proxy-address=%s and --admin-address=%s are the same; change one", clean(text), clean(s.AdminAddress))
+			return c, nil, fmt.Errorf("--proxy-address=%s and --admin-address=%s are the same; change one", clean(text), clean(s.AdminAddress))
 		}
 		c.Listen = append(c.Listen, a)
 	}
+	return c, k, servers(&c, s, k, log)
+}
+
+// servers fills in what c has of backends and of how the proxy deals with them and
+// with clients. k is taken over from the configuration before, and brought up to
+// date.
+func servers(c *engine.Config, s *settings, k *kept, log *slog.Logger) error {
 	weights, err := s.weights()
 	if err != nil {
-		return c, err
+		return err
 	}
 	if c.Health, err = s.health(); err != nil {
-		return c, err
+		return err
 	}
 	seen := map[reactor.Addr]string{} // how the address was given
 	add := func(option string, addresses []string, readOnly bool) error {
 		for _, text := range addresses {
-			a, err := reactor.ParseAddr(text)
+			a, err := k.resolve(text)
 			if err != nil {
 				return fmt.Errorf("--%s: %w", option, err)
 			}
@@ -125,15 +143,15 @@ func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config
 		return nil
 	}
 	if err := add("proxy-backend-addresses", s.Backends, false); err != nil {
-		return c, err
+		return err
 	}
 	if err := add("proxy-read-only-backend-addresses", s.ReadOnlyBackends, true); err != nil {
-		return c, err
+		return err
 	}
-	if err := security(&c, s, log); err != nil {
-		return c, err
+	if err := security(c, s, k, log); err != nil {
+		return err
 	}
-	return c, identities(&c, s, log)
+	return identities(c, s, k, log)
 }
 
 // runsProxy tells whether there is an address for clients at all.
