@@ -11,17 +11,17 @@ import (
 // backends.
 
 var identityOptions = []option{
-	{long: "auth", kind: stringKind, arg: "HOW", def: "auto", group: "proxy",
+	{long: "auth", live: true, kind: stringKind, arg: "HOW", def: "auto", group: "proxy",
 		choices: []string{"auto", "relay", "users-file", "sync", "passthrough"},
 		help:    "how the proxy comes by what it needs to open connections as a client's user: to read-only servers with splitting, to those that it chooses with a script; relay: clients that have TLS, or ask for a server's key, are asked for their password; users-file: it is in --users-file; sync: hashes of mysql_native_password are read from the server by --auth-sync-user; auto: what works, in the order users-file, relay, sync, but with a script only users-file and sync; passthrough: not at all. Only the server says who is let in, and nothing is kept longer than the session",
 		dst:     func(s *settings) any { return &s.Auth }},
-	{long: "users-file", kind: fileKind, arg: "FILE", group: "proxy",
+	{long: "users-file", live: true, kind: fileKind, arg: "FILE", group: "proxy",
 		help: "lines USER:PASSWORD, or USER:*HASH with 40 hexadecimal digits as servers store them for mysql_native_password; nobody but its owner and group may have access to it; read again when it changes",
 		dst:  func(s *settings) any { return &s.UsersFile }},
-	{long: "auth-sync-user", kind: stringKind, arg: "USER", group: "proxy",
+	{long: "auth-sync-user", live: true, kind: stringKind, arg: "USER", group: "proxy",
 		help: "user that may SELECT from mysql.user on the read/write servers, and reads there the hashes of mysql_native_password",
 		dst:  func(s *settings) any { return &s.AuthSyncUser }},
-	{long: "auth-sync-password-file", kind: fileKind, arg: "FILE", group: "proxy",
+	{long: "auth-sync-password-file", live: true, kind: fileKind, arg: "FILE", group: "proxy",
 		help: "its first line is the password of auth-sync-user; nobody but its owner and group may have access to it",
 		dst:  func(s *settings) any { return &s.AuthSyncPasswordFile }},
 }

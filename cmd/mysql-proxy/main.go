@@ -58,6 +58,7 @@ func run(argv []string, stdout io.Writer) int {
 			return fail(err)
 		}
 		given.File, given.HasFile = l.file, l.file != nil
+		given.Dir, _ = os.Getwd() // without it the file's name is good for the start only
 	}
 	s := l.settings
 	if err := s.resolvePaths(given.Basedir); err != nil {
@@ -184,13 +185,13 @@ func (p *program) run() int {
 			p.log.Warn(warning)
 		}
 	}
-	w := &worker{s: p.settings, user: p.owner, log: p.log, file: p.file, angel: p.stage == stageWorker, signals: p.signals}
+	w := &worker{s: p.settings, given: p.handoff, user: p.owner, log: p.log, file: p.file, angel: p.stage == stageWorker, signals: p.signals}
 	code := 0
 	if err := w.run(); err != nil {
 		code = p.fail(err)
 	}
 	level := engine.LevelMessage
-	if p.VerboseShutdown {
+	if w.options().VerboseShutdown {
 		level = slog.LevelError
 	}
 	p.log.Log(context.Background(), level, fmt.Sprintf("shutting down normally, exit code is: %d", code))

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +41,36 @@ type control struct {
 	text   []byte // of the defaults-file as it is in force
 	config engine.Config
 	kept   *kept
+}
+
+func newControl(w *worker) *control {
+	return &control{args: os.Args[1:], dir: w.given.Dir, base: w.given.Basedir, log: w.log, file: w.file, s: w.s, text: w.given.File, kept: newKept()}
+}
+
+// runs is told that the engine runs, and with what.
+func (c *control) runs(e *engine.Engine, config engine.Config, k *kept) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.engine, c.config, c.kept = e, config, k
+}
+
+// settings are the options of now. They do not change.
+func (c *control) settings() *settings {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.s
+}
+
+// edited tells whether the defaults-file can be read and is another than the one that
+// is in force.
+func (c *control) edited() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.s.DefaultsFile == "" {
+		return false
+	}
+	text, err := readDefaultsFile(within(c.dir, c.s.DefaultsFile))
+	return err == nil && !bytes.Equal(text, c.text)
 }
 
 // errNotLive is why a change is refused.
@@ -118,6 +150,7 @@ func (c *control) reload(ctx context.Context) ([]engine.Change, error) {
 	for _, warning := range l.warnings {
 		c.log.Warn(warning)
 	}
+	c.log.Log(ctx, engine.LevelMessage, fmt.Sprintf("the configuration was read again, %d changes", len(changes)))
 	return changes, nil
 }
 

@@ -17,6 +17,7 @@ import (
 // share proxy.global.
 type scripting struct {
 	s        *settings
+	shown    consoleSettings
 	log      *slog.Logger
 	loops    int
 	address  reactor.Addr // of the admin plugin
@@ -70,7 +71,7 @@ func (w *scripting) proxy(g hook.Global) (hook.Scripts, error) {
 }
 
 func (w *scripting) admin(g hook.Global) (*engine.AdminConfig, error) {
-	console := admin.Console{Settings: w.s}
+	console := admin.Console{Settings: w.shown}
 	c := &engine.AdminConfig{
 		Listen: w.address, User: w.s.AdminUsername, Password: w.s.AdminPassword,
 		Console: func(ctx context.Context, e *engine.Engine, command engine.AdminCommand) engine.AdminAnswer {

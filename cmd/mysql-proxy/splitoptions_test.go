@@ -16,7 +16,7 @@ func TestPoolOptions(t *testing.T) {
 		{"--pool-min-idle=5 --pool-max-idle=0", ""},
 		{"--pool-min-idle=6 --pool-max-idle=5", "is more than --pool-max-idle"},
 	} {
-		l, err := load(strings.Fields(tc.args), nil)
+		l, err := load(strings.Fields(tc.args), nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +24,7 @@ func TestPoolOptions(t *testing.T) {
 			t.Errorf("%s: %v, want %q", tc.args, err, tc.want)
 		}
 	}
-	l, err := load(strings.Fields("--pool-max-sessions=7 --pool-wait=1.5 --pool-max-idle=6 --pool-min-idle=2 --pool-idle-time=3 --pool-max-age=4"), nil)
+	l, err := load(strings.Fields("--pool-max-sessions=7 --pool-wait=1.5 --pool-max-idle=6 --pool-min-idle=2 --pool-idle-time=3 --pool-max-age=4"), nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,7 @@ const handoffFD = 3
 // handoff is what one stage gives to the next.
 type handoff struct {
 	Basedir string // as derived from argv[0]
+	Dir     string // that the user started it in; empty: not known
 	File    []byte // text of the defaults-file
 	HasFile bool
 }

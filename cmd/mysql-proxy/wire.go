@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"mysqlproxy/engine"
+	"mysqlproxy/engine/admin"
 	"mysqlproxy/engine/reactor"
 )
 
@@ -50,7 +51,7 @@ func checkAddresses(s *settings) (warnings []string, err error) {
 // engineConfig resolves the addresses, which may ask the name service, and
 // makes the engine's configuration of the settings.
 func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config, error) {
-	c, _, err := firstConfig(s, log, shutdown)
+	c, _, err := firstConfig(s, s, log, shutdown)
 	return c, err
 }
 
@@ -76,13 +77,17 @@ func plainConfig(s *settings, log *slog.Logger) engine.Config {
 	}
 }
 
+// consoleSettings are the options as the console shows them.
+type consoleSettings interface{ All() []admin.Setting }
+
 // firstConfig is engineConfig, and what a later configuration takes over from it.
-func firstConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config, *kept, error) {
+// shown is what the console gets.
+func firstConfig(s *settings, shown consoleSettings, log *slog.Logger, shutdown func()) (engine.Config, *kept, error) {
 	c, k := plainConfig(s, log), newKept()
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)
 	}
-	w := scripting{s: s, log: log, loops: c.Loops, shutdown: shutdown}
+	w := scripting{s: s, shown: shown, log: log, loops: c.Loops, shutdown: shutdown}
 	if s.ProxyLuaScript != "" {
 		c.Scripts = w.proxy
 	}

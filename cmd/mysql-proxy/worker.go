@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 
 // worker is the process that serves clients. One goroutine runs it.
 type worker struct {
-	s     *settings
+	s     *settings // as they were at the start
+	given handoff
 	user  *account // whom to become, or nil
 	log   *slog.Logger
 	file  *logger
@@ -28,7 +30,9 @@ type worker struct {
 	signals chan os.Signal // SIGHUP and SIGUSR1, 2 arrive already
 	engine  *engine.Engine // nil with --no-proxy
 	http    *admin.HTTP    // nil without --http-address
+	control *control       // the options as they are now; nil before run
 	ended   chan struct{}  // closed when the engine has ended
+	hups    chan struct{}  // a SIGHUP has come
 }
 
 // doubleSignal is how close together two requests to shut down are taken as
@@ -38,7 +42,8 @@ const doubleSignal = time.Second
 
 // run serves until it is asked to stop. An error has not been logged yet.
 func (w *worker) run() error {
-	config, err := engineConfig(w.s, w.log, w.requestStop)
+	w.control = newControl(w)
+	config, kept, err := firstConfig(w.s, w.control, w.log, w.requestStop)
 	if err != nil {
 		return fmt.Errorf("applying config of %s failed: %w", pluginList(w.s), err)
 	}
@@ -60,7 +65,7 @@ func (w *worker) run() error {
 			return err
 		}
 	}
-	w.ended = make(chan struct{})
+	w.ended, w.hups = make(chan struct{}), make(chan struct{}, 1)
 	if len(config.Listen) > 0 || config.Admin != nil {
 		// More threads than loops only wake up to find nothing to do.
 		runtime.GOMAXPROCS(config.Loops)
@@ -96,12 +101,46 @@ func (w *worker) run() error {
 			w.engine.Wait()
 			close(w.ended)
 		}()
+		w.control.runs(w.engine, config, kept)
 		if w.http != nil {
 			w.http.Start(w.engine)
 			defer w.http.Stop() // it tells of a shutdown until that is over
 		}
 	}
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	reading.Go(w.rereads)
 	return w.serve()
+}
+
+// rereads reads the configuration again when serve is told to, until the engine has
+// ended. Names may have to be looked up, which signals should not wait for.
+func (w *worker) rereads() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		defer cancel()
+		<-w.ended
+	}()
+	if w.angel && w.control.edited() { // the one before may have read it again
+		w.control.Reload(ctx)
+	}
+	for {
+		select {
+		case <-w.ended:
+			return
+		case <-w.hups:
+			w.control.Reload(ctx)
+		}
+	}
+}
+
+// options are those of now.
+func (w *worker) options() *settings {
+	if w.control == nil {
+		return w.s
+	}
+	return w.control.settings()
 }
 
 // pluginList names the plugins as the log does.
@@ -134,6 +173,10 @@ func (w *worker) serve() error {
 				w.stop(requests)
 			case syscall.SIGHUP:
 				w.reopenLog()
+				select {
+				case w.hups <- struct{}{}:
+				default: // it will be read again in any case
+				}
 			default: // it would end the process, for no use
 				w.message(fmt.Sprintf("received the signal %v, which has no meaning here: ignored", sig))
 			}
