@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -137,6 +138,12 @@ func (p *prober) hangUp() {
 
 // probe asks the backend, by a new session if there is none.
 func (p *prober) probe(ctx context.Context) (f findings, err error) {
+	defer func() {
+		if no := recover(); no != nil { // a server must not stop the proxy by what it sends
+			p.hangUp()
+			err = fmt.Errorf("its answer could not be read: %v", no)
+		}
+	}()
 	if p.anew.Swap(false) {
 		p.hangUp()
 	}

@@ -321,6 +321,13 @@ func TestProbesOfServersThatDoNotServe(t *testing.T) {
 		"hangs up":         {func(w *world) net.Addr { return w.serverOf(func(_ int, c *Conn) error { return c.Run(Fin()) }).Addr() }, HealthDown},
 		"blocks this host": {func(w *world) net.Addr { return w.serverOf(turnsAway(1129)).Addr() }, HealthDown},
 		"full":             {func(w *world) net.Addr { return w.serverOf(turnsAway(1040)).Addr() }, HealthUnknown},
+		// The driver reads beyond the end of such a column.
+		"a column that is cut off": {func(w *world) net.Addr {
+			return w.serverOf(func(_ int, c *Conn) error {
+				b := packet.AppendPacket(packet.AppendPacket(nil, 1, []byte{1}), 2, []byte{0, 0})
+				return c.Run(lets(), ExpectWhere("a query", func(packet.Packet) error { return nil }), Send(b), Drain())
+			}).Addr()
+		}, HealthUnknown},
 		"no MySQL at all": {func(w *world) net.Addr {
 			return w.serverOf(func(_ int, c *Conn) error { return c.Run(Send([]byte("SSH-2.0-x\r\n")), ExpectEnd()) }).Addr()
 		}, HealthDown},

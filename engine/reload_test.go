@@ -12,7 +12,7 @@ import (
 	"mysqlproxy/packet"
 )
 
-var quits = All("quit", SendPacket(0, []byte{byte(packet.ComQuit)}), ExpectEnd())
+var leaves = All("quit", SendPacket(0, []byte{byte(packet.ComQuit)}), ExpectEnd())
 
 // applies has the proxy run with another configuration.
 func (w *world) applies(how func(*Config)) {
@@ -41,14 +41,14 @@ func TestBackendsComeAndGo(t *testing.T) {
 	was := e.Backends()[0]
 	old := w.clientNow("old", Enter(ModernCaps), asks("SELECT 1", sees("a")))
 	w.applies(func(cfg *Config) { cfg.Backends = backendsOf(b) })
-	w.clientNow("new", Enter(ModernCaps), asks("SELECT 1", sees("b")), quits)
+	w.clientNow("new", Enter(ModernCaps), asks("SELECT 1", sees("b")), leaves)
 	if got := e.Backends(); len(got) != 1 || got[0].Addr != addrFor(b) || was.Duty() != DutyDraining || was.Clients() != 1 {
 		t.Errorf("the backends are %v; that of before is %s with %d sessions", got, was.Duty(), was.Clients())
 	}
 	if f, err := e.Figures(t.Context()); err != nil || len(f.Backends) != 2 || f.Backends[0].Duty != "draining" || f.Backends[1].Leads != true {
 		t.Errorf("the figures are %+v, %v", f.Backends, err)
 	}
-	if err := old.Run(asks("SELECT 1", sees("a")), quits); err != nil {
+	if err := old.Run(asks("SELECT 1", sees("a")), leaves); err != nil {
 		t.Error(err)
 	}
 	eventually(t, "it has gone", func() error {
@@ -59,7 +59,7 @@ func TestBackendsComeAndGo(t *testing.T) {
 	})
 	// Its place is taken by the next one, in whatever order they are configured.
 	w.applies(func(cfg *Config) { cfg.Backends = backendsOf(c, b) })
-	w.clientNow("third", Enter(ModernCaps), asks("SELECT 1", sees("c")), quits)
+	w.clientNow("third", Enter(ModernCaps), asks("SELECT 1", sees("c")), leaves)
 	if all := e.backends.all(); len(all) != 2 || all[0].Addr != addrFor(c) || all[1].Addr != addrFor(b) {
 		t.Errorf("the places are those of %v", all)
 	}
@@ -70,7 +70,7 @@ func TestBackendsComeAndGo(t *testing.T) {
 	if got := e.Backends(); len(got) != 2 || got[1] != e.backends.all()[0] || got[1].Duty() != DutyOnline {
 		t.Errorf("the backends are %v", got)
 	}
-	if err := old.Run(asks("SELECT 1", sees("c")), quits); err != nil {
+	if err := old.Run(asks("SELECT 1", sees("c")), leaves); err != nil {
 		t.Error(err)
 	}
 }
@@ -88,8 +88,8 @@ func TestABackendChangesItsList(t *testing.T) {
 		cfg.Backends = backendsOf(b, a)
 		cfg.Backends[1].ReadOnly = true
 	})
-	w.clientNow("after", Enter(ModernCaps), asks("SELECT 1 FROM t", sees("a")), asks("INSERT 1", sees("b")), quits)
-	if err := c.Run(asks("SELECT 1 FROM t", sees("a")), quits); err != nil {
+	w.clientNow("after", Enter(ModernCaps), asks("SELECT 1 FROM t", sees("a")), asks("INSERT 1", sees("b")), leaves)
+	if err := c.Run(asks("SELECT 1 FROM t", sees("a")), leaves); err != nil {
 		t.Error(err)
 	}
 	eventually(t, "who was before has gone", func() error {
@@ -119,7 +119,7 @@ func TestSplittingBeginsAndEnds(t *testing.T) {
 	split := w.clientNow("split", Enter(ModernCaps), asks("SELECT 1 FROM t", sees("r")))
 	w.applies(func(cfg *Config) { cfg.Backends, cfg.Split = backendsOf(p), false })
 	for _, c := range []*Conn{plain, split} {
-		if err := c.Run(asks("SELECT 1 FROM t", sees("p")), quits); err != nil {
+		if err := c.Run(asks("SELECT 1 FROM t", sees("p")), leaves); err != nil {
 			t.Error(err)
 		}
 	}
@@ -145,34 +145,36 @@ func TestALoginGoesByWhatItBeganWith(t *testing.T) {
 	cfg := w.config(w.answers("a"))
 	withTLS(TLSPrefer, TLSOff)(&cfg)
 	w.start(cfg)
-	plain := Do("turn TLS off", func(*Conn) error {
+	off := Do("turn TLS off", func(*Conn) error {
 		w.applies(func(cfg *Config) { cfg.ClientTLS, cfg.ClientTLSConfig = TLSOff, nil })
 		return nil
 	})
-	l := Login(ModernCaps | packet.CapSSL)
-	w.clientNow("client", ExpectWhere("a greeting", func(packet.Packet) error { return nil }), plain, All("TLS", StartTLS(l)), ExpectWhere("in", func(packet.Packet) error { return nil }))
+	const caps = ModernCaps | packet.CapSSL
+	any := func(packet.Packet) error { return nil }
+	l, plain := Login(caps), Login(ModernCaps)
+	w.clientNow("client", ExpectWhere("a greeting", any), off, SendPacket(1, sslRequest(l)), StartTLS(ClientTLS(), false),
+		SendPacket(2, l.Append(nil, caps)), ExpectWhere("in", any))
 	w.clientNow("next", ExpectWhere("a greeting without TLS", func(p packet.Packet) error {
 		g, err := packet.ParseGreeting(p.Payload())
 		if err == nil && g.Capabilities.Has(packet.CapSSL) {
 			return fmt.Errorf("it offers TLS")
 		}
 		return err
-	}))
+	}), SendPacket(1, plain.Append(nil, ModernCaps)), ExpectWhere("in", any))
 }
 
 // Probes begin and end, and go by what is configured now.
 func TestProbesBeginAndEnd(t *testing.T) {
 	w := newWorld(t)
-	a := w.answers("a")
-	w.start(w.config(a))
+	w.start(w.config(w.serverOf(turnsAway(errOffline)).Addr()))
 	b := w.proxy.Backends()[0]
 	health := HealthConfig{Interval: time.Millisecond, Timeout: Patience, Rise: 1, Fall: 1, User: "h", Password: func() (string, error) { return "", nil }}
 	w.applies(func(cfg *Config) { cfg.Health = &health })
 	eventually(t, "a probe has found it", func() error {
-		if b.Health() == HealthGood || b.Health() == HealthUnknown && b.State() == BackendUp {
-			return nil
+		if b.Health() != HealthOffline {
+			return fmt.Errorf("it is %s", b.Health())
 		}
-		return fmt.Errorf("it is %s and %s", b.State(), b.Health())
+		return nil
 	})
 	w.applies(func(cfg *Config) { cfg.Health = nil })
 	eventually(t, "nobody probes it", func() error {

@@ -85,7 +85,12 @@ func (h *hashSync) refresh() {
 }
 
 // ask reads the hashes of one server.
-func (h *hashSync) ask(b engine.BackendConfig) (map[string][][sha1.Size]byte, error) {
+func (h *hashSync) ask(b engine.BackendConfig) (_ map[string][][sha1.Size]byte, err error) {
+	defer func() {
+		if no := recover(); no != nil { // a server must not stop the proxy by what it sends
+			err = fmt.Errorf("its answer could not be read: %v", no)
+		}
+	}()
 	password, err := readSecret("auth-sync-password-file", h.passwordFile)
 	if err != nil {
 		return nil, err
