@@ -49,6 +49,7 @@ type BackendFigures struct {
 	Clients int    // sessions that have a session with it, or are connecting to it
 	Idle    int    // server sessions in the loops' pools
 	Servers int    // connections to it, those of Idle and those that are begun or being closed too
+	Waiting int    // sessions that wait for one with it, which has as many as it may (PoolConfig.MaxSessions)
 
 	Since     time.Time // when State became what it is; one that is down and is tried again is still down
 	Connects  uint64    // connections that it has taken so far, those of probes apart

@@ -217,7 +217,7 @@ func (b *Backend) failed(err error) {
 func (bs *backends) figures(b *Backend) BackendFigures {
 	f := BackendFigures{
 		Index: b.index, Address: b.Addr.String(), Type: "rw", State: b.State().String(), Health: b.Health().String(),
-		Role: role(b.probed.role.Load()).String(), Duty: b.Duty().String(), Leads: bs.leads(b), Weight: int(b.weight.Load()), Clients: b.Clients(), UUID: scriptBackend{b: b}.UUID(),
+		Role: role(b.probed.role.Load()).String(), Duty: b.Duty().String(), Leads: bs.leads(b), Weight: int(b.weight.Load()), Clients: b.Clients(), Waiting: b.Waiting(), UUID: scriptBackend{b: b}.UUID(),
 		Connects: b.connects.Load(), Failures: b.failures.Load(),
 		ProbeLatency: b.Latency(), Probes: b.probed.probes.Load(), ProbeFailures: b.probed.failures.Load(),
 	}

@@ -42,7 +42,7 @@ func running(t *testing.T) exposure {
 			{Addr: addr(enginetest.Listen(t).Addr().String())},
 			{Addr: addr(enginetest.Listen(t).Addr().String()), ReadOnly: true},
 		},
-		Loops: 2, Split: true, Version: "1.2.3", Log: slog.New(slog.DiscardHandler),
+		Loops: 2, Split: true, Digests: engine.DigestsSampled, Version: "1.2.3", Log: slog.New(slog.DiscardHandler),
 		Health: &engine.HealthConfig{
 			Interval: time.Second, Timeout: time.Second, Rise: 1, Fall: 1, User: "u", MaxLag: time.Second,
 			Password: func() (string, error) { return "p", nil },

@@ -97,6 +97,9 @@ var families = []family{
 	{name: "mysql_proxy_backend_idle_sessions", kind: gauge, labels: []string{"backend"},
 		help: "Sessions with the backend that are in the pools.",
 		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Idle)) })},
+	{name: "mysql_proxy_backend_waiting_sessions", kind: gauge, labels: []string{"backend"},
+		help: "Client sessions that wait for a session with the backend because it has as many as it may (--pool-max-sessions).",
+		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Waiting)) })},
 	{name: "mysql_proxy_backend_connects_total", kind: counter, labels: []string{"backend"},
 		help: "Connections that the backend has taken, those of probes apart.",
 		each: ofBackends(func(b *engine.BackendFigures, put putFunc) { put(float64(b.Connects)) })},
@@ -167,6 +170,13 @@ var families = []family{
 	{name: "mysql_proxy_commands_total", kind: counter, labels: []string{"loop"},
 		help: "Commands of clients.",
 		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Commands) })},
+	{name: "mysql_proxy_command_duration_seconds",
+		help: "From a command's being sent to the end of its response, of those that were timed: all with --digests=on, some with sampled; absent with off.",
+		histogram: func(f *snapshot, put func(buckets, ...string)) {
+			if f.Latency != nil {
+				put(bucketsOf(*f.Latency))
+			}
+		}},
 	{name: "mysql_proxy_client_received_bytes_total", kind: counter, labels: []string{"loop"},
 		help: "Bytes from clients, as they were before encryption and compression.",
 		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.BytesIn) })},
@@ -177,6 +187,9 @@ var families = []family{
 	{name: "mysql_proxy_loop_turns_total", kind: counter, labels: []string{"loop"},
 		help: "How often a socket, or another descriptor of the loop's, was found ready.",
 		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Turns) })},
+	{name: "mysql_proxy_loop_busy_seconds_total", kind: counter, labels: []string{"loop"},
+		help: "About how long handling those took; a loop for which it grows by a second in a second has no more to give.",
+		each: ofLoops(func(l *engine.LoopFigures) float64 { return l.Busy.Seconds() })},
 	{name: "mysql_proxy_loop_waiting_bytes", kind: gauge, labels: []string{"loop"},
 		help: "Bytes that wait for clients and backends to take them.",
 		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Waiting) })},

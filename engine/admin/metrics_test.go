@@ -23,7 +23,7 @@ func full() engine.Figures {
 		Backends: []engine.BackendFigures{
 			{
 				Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "primary", Duty: "online", Leads: true, Weight: 1, Clients: 2, Idle: 3,
-				ProbeLatency: 4 * time.Millisecond, Servers: 32, Since: time.Unix(1100, 0), Connects: 33, Failures: 34, Commands: 35, BytesIn: 36, BytesOut: 37,
+				ProbeLatency: 4 * time.Millisecond, Servers: 32, Waiting: 55, Since: time.Unix(1100, 0), Connects: 33, Failures: 34, Commands: 35, BytesIn: 36, BytesOut: 37,
 				LastError: "refused", LastAt: time.Unix(1200, 0), Probes: 38, ProbeFailures: 39,
 				ProbeTimes: engine.Histogram{Bounds: []time.Duration{time.Millisecond, time.Second}, Counts: []uint64{1, 2, 4}, Sum: 2500 * time.Millisecond},
 			},
@@ -33,8 +33,8 @@ func full() engine.Figures {
 			},
 		},
 		Loops: []engine.LoopFigures{
-			{Number: 0, Sessions: 9, Admin: 10, Accepted: 11, Commands: 12, BytesIn: 13, BytesOut: 14, Servers: 40, Turns: 41, Waiting: 42, Buffers: 43},
-			{Number: 1, Sessions: 15, Admin: 16, Accepted: 17, Commands: 18, BytesIn: 19, BytesOut: 20, Servers: 44, Turns: 45, Waiting: 46, Buffers: 47},
+			{Number: 0, Sessions: 9, Admin: 10, Accepted: 11, Commands: 12, BytesIn: 13, BytesOut: 14, Servers: 40, Turns: 41, Busy: 56 * time.Millisecond, Waiting: 42, Buffers: 43},
+			{Number: 1, Sessions: 15, Admin: 16, Accepted: 17, Commands: 18, BytesIn: 19, BytesOut: 20, Servers: 44, Turns: 45, Busy: 57 * time.Millisecond, Waiting: 46, Buffers: 47},
 		},
 		Routes:     []engine.RouteFigures{{To: "primary", Reason: "in_transaction", Commands: 21}, {To: "replica", Reason: "read", Commands: 22}},
 		Pins:       []engine.PinFigures{{Reason: "temporary_table", Sessions: 23}},
@@ -42,6 +42,7 @@ func full() engine.Figures {
 		Splits:     25,
 		Identities: []engine.IdentityFigures{{How: "relay", Owned: true, Sessions: 48}, {How: "no_password", Sessions: 49}},
 		Hooks:      []engine.HookFigures{{Hook: "read_query", Calls: 50, Failures: 51, Timed: 52, Time: 53 * time.Millisecond}},
+		Latency:    &engine.Histogram{Bounds: []time.Duration{64 * time.Microsecond, 128 * time.Microsecond}, Counts: []uint64{5, 0, 3}, Sum: 58 * time.Second},
 		CPU:        54 * time.Second,
 		Memory:     engine.MemoryFigures{Heap: 26, HeapGoal: 27, Total: 28, Goroutines: 29, GCs: 30, GCPauses: 31 * time.Millisecond},
 	}
@@ -125,6 +126,15 @@ func TestMetrics(t *testing.T) {
 
 		`mysql_proxy_backend_sessions{` + a + `}`:                            32,
 		`mysql_proxy_backend_sessions{` + b + `}`:                            0,
+		`mysql_proxy_backend_waiting_sessions{` + a + `}`:                    55,
+		`mysql_proxy_backend_waiting_sessions{` + b + `}`:                    0,
+		`mysql_proxy_loop_busy_seconds_total{loop="0"}`:                      0.056,
+		`mysql_proxy_loop_busy_seconds_total{loop="1"}`:                      0.057,
+		`mysql_proxy_command_duration_seconds_count`:                         8,
+		`mysql_proxy_command_duration_seconds_sum`:                           58,
+		`mysql_proxy_command_duration_seconds_bucket 6.4e-05`:                5,
+		`mysql_proxy_command_duration_seconds_bucket 0.000128`:               5,
+		`mysql_proxy_command_duration_seconds_bucket +Inf`:                   8,
 		`mysql_proxy_backend_state_start_time_seconds{` + a + `}`:            1100,
 		`mysql_proxy_backend_connects_total{` + a + `}`:                      33,
 		`mysql_proxy_backend_connects_total{` + b + `}`:                      0,
@@ -279,9 +289,9 @@ func TestWordsOfStates(t *testing.T) {
 
 // An address that is in both lists for a while is one backend.
 func TestMergeBackends(t *testing.T) {
-	a := engine.BackendFigures{Address: "a", Type: "rw", Duty: "draining", Clients: 1, Idle: 2, Servers: 3, Connects: 4, Failures: 5, Commands: 6, BytesIn: 7, BytesOut: 8, Probes: 9, ProbeFailures: 10}
-	now := engine.BackendFigures{Address: "a", Type: "ro", Duty: "online", Clients: 20, Idle: 20, Servers: 20, Connects: 20, Failures: 20, Commands: 20, BytesIn: 20, BytesOut: 20, Probes: 20, ProbeFailures: 20}
-	sum := engine.BackendFigures{Address: "a", Type: "ro", Duty: "online", Clients: 21, Idle: 22, Servers: 23, Connects: 24, Failures: 25, Commands: 26, BytesIn: 27, BytesOut: 28, Probes: 29, ProbeFailures: 30}
+	a := engine.BackendFigures{Address: "a", Type: "rw", Duty: "draining", Clients: 1, Idle: 2, Servers: 3, Waiting: 11, Connects: 4, Failures: 5, Commands: 6, BytesIn: 7, BytesOut: 8, Probes: 9, ProbeFailures: 10}
+	now := engine.BackendFigures{Address: "a", Type: "ro", Duty: "online", Clients: 20, Idle: 20, Servers: 20, Waiting: 20, Connects: 20, Failures: 20, Commands: 20, BytesIn: 20, BytesOut: 20, Probes: 20, ProbeFailures: 20}
+	sum := engine.BackendFigures{Address: "a", Type: "ro", Duty: "online", Clients: 21, Idle: 22, Servers: 23, Waiting: 31, Connects: 24, Failures: 25, Commands: 26, BytesIn: 27, BytesOut: 28, Probes: 29, ProbeFailures: 30}
 	other := engine.BackendFigures{Address: "b"}
 	for _, all := range [][]engine.BackendFigures{{a, other, now}, {now, other, a}} {
 		if got, want := fmt.Sprint(mergeBackends(all)), fmt.Sprint([]engine.BackendFigures{sum, other}); got != want {

@@ -47,6 +47,7 @@ func mergeBackends(all []engine.BackendFigures) (merged []engine.BackendFigures)
 		b.Clients += o.Clients
 		b.Idle += o.Idle
 		b.Servers += o.Servers
+		b.Waiting += o.Waiting
 		b.Connects += o.Connects
 		b.Failures += o.Failures
 		b.Commands += o.Commands

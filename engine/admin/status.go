@@ -33,6 +33,7 @@ type status struct {
 	Hooks      []statusHook     `json:"hooks"`
 	Splits     uint64           `json:"split_brains"`
 	CPU        float64          `json:"cpu_seconds"`
+	Latency    *statusLatency   `json:"latency"` // null with --digests=off
 	Memory     statusMemory     `json:"memory"`
 	Events     []statusEvent    `json:"events"` // oldest first
 }
@@ -53,6 +54,7 @@ type statusBackend struct {
 
 	Since         *time.Time `json:"since"` // when state became what it is
 	Servers       int        `json:"sessions"`
+	Waiting       int        `json:"waiting_sessions"`
 	Connects      uint64     `json:"connects"`
 	Failures      uint64     `json:"connect_failures"`
 	Commands      uint64     `json:"commands"`
@@ -65,17 +67,18 @@ type statusBackend struct {
 }
 
 type statusLoop struct {
-	Number   int    `json:"number"`
-	Sessions int    `json:"sessions"`
-	Admin    int    `json:"admin_sessions"`
-	Accepted uint64 `json:"accepted"`
-	Commands uint64 `json:"commands"`
-	BytesIn  uint64 `json:"received_bytes"`
-	BytesOut uint64 `json:"sent_bytes"`
-	Servers  int    `json:"server_sessions"`
-	Turns    uint64 `json:"turns"`
-	Waiting  int    `json:"waiting_bytes"`
-	Buffers  int    `json:"buffer_bytes"`
+	Number   int     `json:"number"`
+	Sessions int     `json:"sessions"`
+	Admin    int     `json:"admin_sessions"`
+	Accepted uint64  `json:"accepted"`
+	Commands uint64  `json:"commands"`
+	BytesIn  uint64  `json:"received_bytes"`
+	BytesOut uint64  `json:"sent_bytes"`
+	Servers  int     `json:"server_sessions"`
+	Turns    uint64  `json:"turns"`
+	Busy     float64 `json:"busy_seconds"`
+	Waiting  int     `json:"waiting_bytes"`
+	Buffers  int     `json:"buffer_bytes"`
 }
 
 type statusIdentity struct {
@@ -125,6 +128,18 @@ type statusMemory struct {
 	GCPauses   float64 `json:"collection_pauses_seconds"`
 }
 
+// statusLatency is how long commands took that were timed.
+type statusLatency struct {
+	Commands uint64         `json:"timed_commands"`
+	Seconds  float64        `json:"timed_seconds"`
+	UpTo     []statusBucket `json:"up_to"` // each has those of the ones before
+}
+
+type statusBucket struct {
+	Seconds  float64 `json:"seconds"`
+	Commands uint64  `json:"commands"`
+}
+
 type statusEvent struct {
 	Number  uint64    `json:"number"`
 	At      time.Time `json:"at"`
@@ -168,14 +183,14 @@ func (f *snapshot) status(events []engine.Event) *status {
 		d.Backends = append(d.Backends, statusBackend{
 			Address: b.Address, Type: b.Type, State: b.State, Health: b.Health, Role: b.Role, Duty: b.Duty, Leads: b.Leads, Weight: b.Weight, Clients: b.Clients, Idle: b.Idle,
 			LagSeconds: seconds(b.Lag, b.LagKnown), ProbeLatencySeconds: seconds(b.ProbeLatency, b.ProbeLatency > 0),
-			Since: moment(b.Since), Servers: b.Servers, Connects: b.Connects, Failures: b.Failures, Commands: b.Commands, BytesIn: b.BytesIn, BytesOut: b.BytesOut,
+			Since: moment(b.Since), Servers: b.Servers, Waiting: b.Waiting, Connects: b.Connects, Failures: b.Failures, Commands: b.Commands, BytesIn: b.BytesIn, BytesOut: b.BytesOut,
 			Probes: b.Probes, ProbeFailures: b.ProbeFailures, LastError: word(b.LastError), LastErrorAt: moment(b.LastAt),
 		})
 	}
 	d.Sessions.Closed = []statusClose{}
 	for i := range f.Loops {
 		l := &f.Loops[i]
-		d.Loops = append(d.Loops, statusLoop{l.Number, l.Sessions, l.Admin, l.Accepted, l.Commands, l.BytesIn, l.BytesOut, l.Servers, l.Turns, l.Waiting, l.Buffers})
+		d.Loops = append(d.Loops, statusLoop{l.Number, l.Sessions, l.Admin, l.Accepted, l.Commands, l.BytesIn, l.BytesOut, l.Servers, l.Turns, l.Busy.Seconds(), l.Waiting, l.Buffers})
 		d.Sessions.Open += l.Sessions
 		d.Sessions.Admin += l.Admin
 		d.Sessions.Accepted += l.Accepted
@@ -196,6 +211,13 @@ func (f *snapshot) status(events []engine.Event) *status {
 	}
 	for _, h := range f.Hooks {
 		d.Hooks = append(d.Hooks, statusHook{h.Hook, h.Calls, h.Failures, h.Timed, h.Time.Seconds()})
+	}
+	if f.Latency != nil {
+		b := bucketsOf(*f.Latency)
+		d.Latency = &statusLatency{b.count, b.sum, []statusBucket{}}
+		for _, bound := range f.Latency.Bounds {
+			d.Latency.UpTo = append(d.Latency.UpTo, statusBucket{bound.Seconds(), b.upTo[bound.Seconds()]})
+		}
 	}
 	for _, ev := range events {
 		d.Events = append(d.Events, statusEvent{ev.Number, ev.At.UTC(), string(ev.Kind), ev.Backend, ev.From, ev.To, ev.Reason})

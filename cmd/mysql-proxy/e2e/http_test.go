@@ -144,9 +144,10 @@ func testHTTP(t *testing.T) {
 	mustRun(t, c, "CREATE TEMPORARY TABLE of_http (a INT)", "INSERT INTO of_http VALUES (1)")
 	after := samples(t, addr)
 	wantChanges(t, before, after, map[string]float64{
-		"mysql_proxy_commands_total":        13,
-		"mysql_proxy_routed_commands_total": 13,
-		read:                                7,
+		"mysql_proxy_commands_total":           13,
+		"mysql_proxy_command_duration_seconds": 13, // the first of each digest are all timed
+		"mysql_proxy_routed_commands_total":    13,
+		read:                                   7,
 		"mysql_proxy_routed_commands_total{reason=in_transaction,route=primary}": 2, // BEGIN and COMMIT say by themselves where they go
 		"mysql_proxy_backend_commands_total{backend=" + replica + "}":            7,
 		"mysql_proxy_backend_commands_total{backend=" + primary + "}":            6,
