@@ -97,6 +97,24 @@ func newDigests(mode DigestMode) *digests {
 	return &digests{mode: mode, began: time.Now(), list: []*digest{nil, {}}}
 }
 
+// countsDigests has l count by this mode from now on. What it has counted stays: exchanges
+// and prepared statements name entries of it.
+func (l *loop) countsDigests(mode DigestMode) {
+	switch {
+	case mode == DigestsOff:
+		if l.digests != nil {
+			l.paused, l.digests = l.digests, nil
+		}
+	case l.digests == nil && l.paused == nil:
+		l.digests = newDigests(mode)
+	case l.digests == nil:
+		l.paused, l.digests = nil, l.paused
+	}
+	if l.digests != nil {
+		l.digests.mode = mode
+	}
+}
+
 // clock is the time for counted.began: microseconds, less those that do not fit.
 // It is never 0.
 func (ds *digests) clock() uint32 { return max(1, uint32(time.Since(ds.began)/time.Microsecond)) }

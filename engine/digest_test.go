@@ -190,6 +190,39 @@ func TestDigestsOff(t *testing.T) {
 	}
 }
 
+// They can be switched on and off, and what was counted stays.
+func TestDigestsCanBeSwitched(t *testing.T) {
+	w := newWorld(t)
+	ok, okSent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	server := steps(Admit(Caps), getsFor(preparing("SELECT a FROM t"), Send(preparedAs(7, 0, 0))))
+	for range 5 {
+		server = append(server, getsFor(runs(7, noType), okSent))
+	}
+	cfg := w.config(w.server(append(server, ExpectEnd())))
+	w.start(cfg)
+	client := w.clientNow("client", Enter(Caps), asksFor(preparing("SELECT a FROM t"), Expect(preparedAs(7, 0, 0))), asksFor(runs(7, noType), ok))
+	switched := func(mode DigestMode) {
+		t.Helper()
+		cfg.Digests = mode
+		cfg.Listen = w.proxy.cfg().Listen
+		if err := w.proxy.Apply(context.Background(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Run(asksFor(runs(7, noType), ok)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.wantDigests()
+	switched(DigestsOn)
+	w.wantDigests("the rest: 1, 0 failed, 0 rows, 1/0, in -, 1 timed") // it was prepared before
+	switched(DigestsOff)
+	w.wantDigests()
+	switched(DigestsSampled)
+	w.wantDigests("the rest: 2, 0 failed, 0 rows, 2/0, in -, 2 timed")
+	switched(DigestsOn)
+	w.wantDigests("the rest: 3, 0 failed, 0 rows, 3/0, in -, 3 timed")
+}
+
 // More digests than there is room for count as one, until those without commands
 // since a reset give way.
 func TestDigestTableIsBounded(t *testing.T) {

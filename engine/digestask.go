@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,7 +15,7 @@ import (
 // ResetDigests. A command counts once its response is over.
 type DigestFigures struct {
 	Digest uint64 // packet.Digest of the statement; 0 for Rest
-	Text   string // packet.AppendDigestText of it; "" for Rest
+	Text   string // packet.AppendDigestText of it, what is no UTF-8 replaced; "" for Rest
 	// Rest is set in the entry for all commands that have no digest of their own:
 	// there were too many digests already, or the statement had not come whole when
 	// it was sent on, or it is not known which one an execution is of.
@@ -85,8 +86,10 @@ func (d *DigestFigures) merge(o *DigestFigures) {
 // so then.
 func (e *Engine) ResetDigests(ctx context.Context) error {
 	_, err := askLoops(ctx, e, func(l *loop) bool {
-		if l.digests != nil {
-			l.digests.reset()
+		for _, ds := range [...]*digests{l.digests, l.paused} {
+			if ds != nil {
+				ds.reset()
+			}
 		}
 		return true
 	})
@@ -104,7 +107,7 @@ func (l *loop) digestFigures() (list []DigestFigures) {
 			continue
 		}
 		list = append(list, DigestFigures{
-			Digest: d.hash, Text: d.text, Rest: place == 0, Schema: d.schema, SchemaKnown: d.selected,
+			Digest: d.hash, Text: strings.ToValidUTF8(d.text, "\uFFFD"), Rest: place == 0, Schema: d.schema, SchemaKnown: d.selected,
 			Count: d.count, Errors: d.errors, Rows: d.rows, Primary: d.to[atHome], Replica: d.to[atReader],
 			First: now.Add(d.first - here), Last: now.Add(d.last - here), Latency: d.latency,
 		})

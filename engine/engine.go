@@ -72,9 +72,7 @@ func New(cfg Config) (_ *Engine, err error) {
 		e.loops = append(e.loops, &loop{
 			Loop: l, engine: e, number: len(e.loops), dice: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), empty: make(chan struct{}),
 		})
-		if cfg.Digests != DigestsOff {
-			e.loops[len(e.loops)-1].digests = newDigests(cfg.Digests)
-		}
+		e.loops[len(e.loops)-1].countsDigests(cfg.Digests)
 	}
 	byLoop := map[*reactor.Loop]*loop{}
 	for i, l := range loops {

@@ -47,7 +47,7 @@ type Explanation struct {
 	Many bool // it is several statements
 
 	Digest uint64 // packet.Digest
-	Text   string // packet.AppendDigestText
+	Text   string // packet.AppendDigestText, what is no UTF-8 replaced
 }
 
 // The reasons of an Explanation that no command is counted with.
@@ -200,7 +200,7 @@ func (c *client) explain(sql []byte) *Explanation {
 // explained has what the text says.
 func explained(sql []byte, lex packet.Lex) *Explanation {
 	st := packet.Classify(sql, lex)
-	x := &Explanation{Many: st.Many, Digest: packet.Digest(sql, lex), Text: string(packet.AppendDigestText(nil, sql, lex))}
+	x := &Explanation{Many: st.Many, Digest: packet.Digest(sql, lex), Text: strings.ToValidUTF8(string(packet.AppendDigestText(nil, sql, lex)), "\uFFFD")}
 	if st.Effects != 0 {
 		x.Effects = strings.Split(st.Effects.String(), "|")
 	}

@@ -28,6 +28,7 @@ type loop struct {
 	routes   [2][routeReasons]uint64            // commands of sessions that split, by where they went and why
 
 	digests *digests // nil with DigestsOff
+	paused  *digests // those of before that, if there were any
 
 	packed     []byte          // a query of a script as packets, and what goes before it: for one write
 	collected  []byte          // memory for the next response that is collected for a script

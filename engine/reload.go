@@ -44,6 +44,9 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 	for _, b := range e.backends.all() {
 		b.slots.changed()
 	}
+	for _, l := range e.loops {
+		l.Post(func() { l.countsDigests(cfg.Digests) })
+	}
 	e.restock(cfg.Backends)
 	e.reprobe()
 	e.probing.Go(func() { e.reroute(e.life) })

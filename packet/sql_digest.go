@@ -28,7 +28,8 @@ const MaxDigestText = 1 << 10
 // one, in each run of the program. It is made for figures, not against people who
 // look for statements that share one. Of a text that is longer than 4 KiB, or
 // cannot be read with certainty from some byte on, it is that of what is before.
-// It allocates nothing and keeps nothing of sql.
+// What is in "" is a literal unless lex has LexAnsiQuotes. It allocates nothing and
+// keeps nothing of sql.
 func Digest(sql []byte, lex Lex) uint64 {
 	d := digester{}
 	d.run(sql, lex)
