@@ -285,6 +285,29 @@ func TestReadyFollowsThePrimary(t *testing.T) {
 	})
 }
 
+// A primary that the operator takes out of use costs readiness, too.
+func TestReadyFollowsTheOperator(t *testing.T) {
+	admin := enginetest.FreeAddr(t)
+	_, addr := watched(t, "--plugins=proxy,admin", "--admin-address="+admin, "--admin-username="+adminUser.Name, "--admin-password="+adminUser.Password)
+	c := console{t, admin}
+	duty := func(word string) string {
+		return "mysql_proxy_backend_duty{backend=" + bed.Primary.Addr + ",duty=" + word + "}"
+	}
+	c.does("MAINTENANCE '" + bed.Primary.Addr + "' FORCE")
+	eventually(t, 20*time.Second, "not ready without its primary", func() bool {
+		code, body := httpGet(t, addr, "/readyz")
+		return code == 503 && body == "not ready: no server takes writes\nnot ready: backend "+bed.Primary.Addr+" is in maintenance\n"
+	})
+	if m := samples(t, addr); m[duty("maintenance")] != 1 || m[duty("online")] != 0 || m["mysql_proxy_ready"] != 0 {
+		t.Errorf("maintenance %v, online %v, ready %v", m[duty("maintenance")], m[duty("online")], m["mysql_proxy_ready"])
+	}
+	c.does("ONLINE '" + bed.Primary.Addr + "'")
+	eventually(t, 20*time.Second, "ready again", func() bool {
+		code, _ := httpGet(t, addr, "/readyz")
+		return code == 200
+	})
+}
+
 // A proxy that stops, and waits for a transaction, says so until it has ended.
 func TestReadyWhileTheProxyStops(t *testing.T) {
 	p, addr := watched(t, "--shutdown-timeout=60")
