@@ -250,6 +250,27 @@ func TestFiguresOfSplitting(t *testing.T) {
 	w.wantEnd(1, ReasonClientClosed)
 }
 
+// A read that the replica refuses is a command for both.
+func TestFiguresOfAReadThatIsAskedForTwice(t *testing.T) {
+	w := newWorld(t)
+	sql := "SELECT a FROM t"
+	replica := steps(lets(), gets(sql, SendPacket(1, packet.AppendERR(nil, 1290, "HY000", "read only"))), ExpectPacket(0, []byte{1}), ExpectEnd())
+	cfg := w.config(w.server(append(atHomeBegins(), gets(sql, one("p")), ExpectEnd())), w.server(replica))
+	cfg.Backends[1].ReadOnly = true
+	asEverybody(&cfg)
+	w.start(cfg)
+	c := w.clientNow("client", Enter(ModernCaps), asks(sql, sees("p")))
+	f := w.figures()
+	if home, reader, all := f.Backends[0].Commands, f.Backends[1].Commands, sum(f.Loops).Commands; home != 1 || reader != 1 || all != 1 {
+		t.Errorf("%d commands at home, %d at the reader, %d of the client; want one each", home, reader, all)
+	}
+	if s := w.sessions()[0]; s.LastRoute != "primary" || s.LastReason != "replica_error" {
+		t.Errorf("the session is %+v", s)
+	}
+	c.Close()
+	w.wantEnd(1, ReasonClientClosed)
+}
+
 // Each reason has one row for each side that it can have.
 func TestFiguresHaveEachLabelOnce(t *testing.T) {
 	var all tally
