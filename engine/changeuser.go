@@ -71,8 +71,7 @@ func (c *client) changeUser(p []byte, q packet.Request) (used int) {
 		c.end(ReasonClientProtocol, err)
 		return len(p)
 	}
-	c.commands++
-	s.commands++
+	c.sends(s)
 	s.expect(exchange{Request: q, seq: pkt.Seq()})
 	s.command(packet.AppendPacket(nil, 0, payload))
 	return len(pkt)

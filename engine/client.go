@@ -68,6 +68,7 @@ type client struct {
 	number     uint64  // of the session, for who asks the engine: counted from 1
 	prev, next *client // in loop.clients
 	conn       *reactor.Conn
+	work       *work      // its loop's with sessions like this
 	server     *server    // nil before a backend was taken and after it has gone
 	opening    *server    // a second one that the proxy logs in on, see ownlogin.go
 	sx         *scripted  // nil without a script
@@ -130,7 +131,7 @@ func (l *loop) accept(conn *reactor.Conn, remote reactor.Addr) reactor.Handler {
 }
 
 func (l *loop) newClient(conn *reactor.Conn, remote reactor.Addr) *client {
-	c := &client{loop: l, conn: conn, remote: remote, number: l.engine.sessions.Add(1), terms: l.engine.cfg()}
+	c := &client{loop: l, conn: conn, remote: remote, number: l.engine.sessions.Add(1), work: &l.work, terms: l.engine.cfg()}
 	c.timer.Owner, c.timer.Conn = c, conn
 	l.insert(c)
 	l.Arm(&c.timer, c.terms.LoginTimeout)
@@ -211,6 +212,7 @@ func (c *client) greet(p packet.Packet, shown packet.Capability) {
 // write sends p to the client.
 func (c *client) write(p []byte) {
 	c.out += uint64(len(p))
+	c.work.out += uint64(len(p))
 	c.conn.Write(p)
 }
 
@@ -255,6 +257,7 @@ func (c *client) Data(_ *reactor.Conn, p []byte) (used int) {
 		return len(p)
 	}
 	c.in += uint64(used)
+	c.work.in += uint64(used)
 	if c.loop.draining {
 		c.drain() // no response may come that would
 	}
@@ -347,8 +350,7 @@ loop:
 			} else if q.Command == packet.ComQuit {
 				c.quit = true
 			}
-			c.commands++
-			s.commands++
+			c.sends(s)
 			if s.zip != nil {
 				s.conn.Write(p[sent:n])
 				sent = n
@@ -365,11 +367,11 @@ loop:
 
 // replace sends s what the session that splits has made of a command.
 func (c *client) replace(s *server, x exchange) {
-	c.commands++
 	if len(c.loop.packed) == 0 {
+		c.keeps()
 		return
 	}
-	s.commands++
+	c.sends(s)
 	if c.answered {
 		s.expect(x)
 	}
@@ -504,6 +506,8 @@ func (c *client) end(r CloseReason, cause error) {
 		clear(c.auth.password)
 		c.auth.own.unsee()
 	}
+	c.known(-1)
+	c.anonymous = anonNone
 	c.forget()
 	c.unwait()
 	if c.sp != nil {

@@ -86,6 +86,8 @@ func (l *loop) acceptAdmin(conn *reactor.Conn, remote reactor.Addr) reactor.Hand
 	}
 	c.sx = newScripted(c, scripts)
 	c.sx.kind = loginAdmin
+	c.work = &l.adminWork
+	l.admins++
 	if l.draining {
 		c.end(ReasonShutdown, nil)
 	} else {

@@ -214,7 +214,8 @@ func (e *Engine) Figures(ctx context.Context) (Figures, error) {
 		}
 		bf := e.backends.figures(b)
 		for _, l := range loops {
-			l.backends[b].fill(&bf)
+			t := l.backends[b]
+			t.fill(&bf)
 		}
 		f.Backends = append(f.Backends, bf)
 	}

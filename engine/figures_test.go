@@ -248,6 +248,17 @@ func TestFiguresOfSplitting(t *testing.T) {
 	}
 	c.Close()
 	w.wantEnd(1, ReasonClientClosed)
+	f = w.figures()
+	for _, p := range f.Pins {
+		if p.Sessions != 0 {
+			t.Errorf("in the end %+v", p)
+		}
+	}
+	for _, id := range f.Identities {
+		if id.Sessions != 0 {
+			t.Errorf("in the end %+v", id)
+		}
+	}
 }
 
 // A read that the replica refuses is a command for both.
@@ -510,13 +521,13 @@ func TestFiguresInAStorm(t *testing.T) {
 
 func TestFiguresLeaveTheAdminPortApart(t *testing.T) {
 	w := newWorld(t)
-	w.console(&hooks{})
+	w.console(&hooks{query: func(hook.Session, []byte) hook.Verdict { return sendResult(OK(0)) }})
 	c := w.dialConsole()
-	if err := c.Run(adminLogin("root", "secret", packet.CapProtocol41|packet.CapSecureConnection|packet.CapLongPassword), ExpectPacket(2, OK(0))); err != nil {
+	if err := c.Run(adminLogin("root", "secret", packet.CapProtocol41|packet.CapSecureConnection|packet.CapLongPassword), ExpectPacket(2, OK(0)), SendPacket(0, Query("SELECT 1")), ExpectPacket(1, OK(0))); err != nil {
 		t.Fatal(err)
 	}
 	f := w.figures()
-	if all := sum(f.Loops); all.Admin != 1 || all.Sessions != 0 || all.Accepted != 0 || all.Commands != 0 {
+	if all := sum(f.Loops); all != (LoopFigures{Admin: 1}) {
 		t.Errorf("the loops have %+v", all)
 	}
 	if s := w.sessions(); len(s) != 1 || !s[0].Admin || s[0].Script || s[0].User != "root" || s[0].State != "ready" {
@@ -524,7 +535,8 @@ func TestFiguresLeaveTheAdminPortApart(t *testing.T) {
 	}
 	c.Close()
 	w.session(1)
-	if got := closed(w.figures()); len(got) != 0 {
-		t.Errorf("sessions ended by %v", got)
+	f = w.figures()
+	if got, all := closed(f), sum(f.Loops); len(got) != 0 || all != (LoopFigures{}) {
+		t.Errorf("sessions ended by %v, the loops have %+v", got, all)
 	}
 }

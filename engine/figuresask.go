@@ -54,90 +54,93 @@ func askLoops[T any](ctx context.Context, e *Engine, ask func(*loop) T) ([]T, er
 	return all, nil
 }
 
-// traffic is what has gone to one backend, and come from it, on one loop.
-type traffic struct{ commands, in, out uint64 }
-
-// add adds what has gone over s.
-func (t *traffic) add(s *server) {
-	used, written := s.conn.Bytes()
-	t.commands += s.commands
-	t.in += used
-	t.out += written
+// countPins has the loop know that these pins are c's now.
+func (sp *splitting) countPins(now pin) {
+	for i := range pinKinds {
+		switch bit := pin(1 << i); {
+		case now&bit != 0 && sp.countedPins&bit == 0:
+			sp.c.loop.pinned[i]++
+		case now&bit == 0 && sp.countedPins&bit != 0:
+			sp.c.loop.pinned[i]--
+		}
+	}
+	sp.countedPins = now
 }
 
-// parted is told of the end of a server session.
-func (l *loop) parted(s *server) { l.pool(s.backend).over.add(s) }
+// work is what one loop has had to do with clients.
+type work struct{ commands, in, out uint64 }
 
-// backendTally is what one loop has with one backend.
+// traffic is what one loop has with one backend, and has had so far.
+type traffic struct {
+	reactor.Meter
+	commands uint64
+	servers  int // server sessions, whatever their state
+}
+
+// meets has what s does be counted. Its connection has just been begun.
+func (s *server) meets() {
+	s.work = &s.loop.pool(s.backend).work
+	s.work.servers++
+	s.conn.MeterBy(&s.work.Meter)
+}
+
+// sends counts a command of c's that goes to s.
+func (c *client) sends(s *server) {
+	c.commands++
+	c.work.commands++
+	s.work.commands++
+}
+
+// keeps counts a command of c's that goes to no server, or whose way is not known
+// yet.
+func (c *client) keeps() {
+	c.commands++
+	c.work.commands++
+}
+
+// backendTally is a loop's answer about one backend.
 type backendTally struct {
 	traffic
-	servers, idle int
+	idle int
 }
 
-// fill adds t to f. t may be nil.
+// fill adds t to f.
 func (t *backendTally) fill(f *BackendFigures) {
-	if t != nil {
-		f.Servers += t.servers
-		f.Idle += t.idle
-		f.Commands += t.commands
-		f.BytesIn += t.in
-		f.BytesOut += t.out
-	}
+	f.Servers += t.servers
+	f.Idle += t.idle
+	f.Commands += t.commands
+	f.BytesIn += t.Used
+	f.BytesOut += t.Written
 }
 
 // loopFigures is a loop's answer.
 type loopFigures struct {
 	tally
 	loop     LoopFigures
-	backends map[*Backend]*backendTally // those that the loop has something with
+	backends map[*Backend]backendTally // of now: there may be others by the time that this is read
 }
 
-// figures adds up what l's sessions have done, those that are over included.
+// figures is what l has counted. It costs the same whatever the number of sessions.
 func (l *loop) figures() *loopFigures {
 	r := l.Figures()
-	f := &loopFigures{loop: LoopFigures{
-		Number: l.number, Accepted: l.accepted, Commands: l.over.commands, BytesIn: l.over.in, BytesOut: l.over.out,
-		Turns: r.Turns, Busy: r.Busy, Waiting: r.Waiting, Buffers: r.Buffers,
-	}}
-	f.routes, f.closes, f.hooks = l.routes, l.closes, l.hooks
+	f := &loopFigures{
+		tally: tally{routes: l.routes, closes: l.closes, hooks: l.hooks, pins: l.pinned, owned: l.owned, anonymous: l.anonymous},
+		loop: LoopFigures{
+			Number: l.number, Sessions: l.n - l.admins, Admin: l.admins, Accepted: l.accepted, Commands: l.work.commands, BytesIn: l.work.in, BytesOut: l.work.out,
+			Turns: r.Turns, Busy: r.Busy, Waiting: r.Waiting, Buffers: r.Buffers,
+		},
+		backends: map[*Backend]backendTally{},
+	}
 	if l.digests != nil {
 		f.latency = l.digests.all.histogram()
 	}
-	l.each(func(c *client) {
-		if c.ofAdmin() {
-			f.loop.Admin++
-			return
-		}
-		f.loop.Sessions++
-		f.loop.Commands += c.commands
-		f.loop.BytesIn += c.in
-		f.loop.BytesOut += c.out
-		if c.sp != nil {
-			f.tally.session(c)
-		}
-	})
-	f.backends = map[*Backend]*backendTally{}
-	at := func(b *Backend) *backendTally {
-		t := f.backends[b]
-		if t == nil {
-			t = &backendTally{}
-			f.backends[b] = t
-		}
-		return t
-	}
-	for _, b := range l.engine.backends.all() { // their list may be another one by the time that this is read
-		p, t := l.pool(b), at(b)
-		t.traffic = p.over
+	for _, b := range l.engine.backends.all() {
+		p := l.pool(b)
+		t := backendTally{traffic: p.work}
 		p.users(func(_ string, idle []*server) { t.idle += len(idle) })
+		f.backends[b] = t
+		f.loop.Servers += t.servers
 	}
-	l.Conns(func(conn *reactor.Conn) {
-		if s, ok := conn.Handler().(*server); ok && s.state != serverClosed {
-			f.loop.Servers++
-			t := at(s.backend)
-			t.servers++
-			t.add(s)
-		}
-	})
 	return f
 }
 

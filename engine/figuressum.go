@@ -24,23 +24,6 @@ type tally struct {
 	latency   *Histogram // nil with DigestsOff
 }
 
-// session counts c, which splits.
-func (t *tally) session(c *client) {
-	if c.state < clientReady || c.state >= clientClosing {
-		return
-	}
-	for i := range t.pins {
-		if c.sp.state.pins&(1<<i) != 0 {
-			t.pins[i]++
-		}
-	}
-	if c.id != nil {
-		t.owned[c.id.source]++
-	} else {
-		t.anonymous[c.anonymous]++
-	}
-}
-
 func (t *tally) add(o *tally) {
 	for to := range t.routes {
 		for why := range t.routes[to] {

@@ -124,8 +124,10 @@ func (c *client) relays() bool {
 // identified notes as whom a backend has let c in: id, or nobody that the proxy
 // could be, for why.
 func (c *client) identified(id *identity, user string, why anonymity) {
+	c.known(-1)
 	c.forget()
 	c.id, c.anonymous = id, why
+	c.known(1)
 	if user != "" {
 		c.user = user
 	}
@@ -141,6 +143,17 @@ func (c *client) identified(id *identity, user string, why anonymity) {
 		}
 		e.cfg().Log.Log(context.Background(), LevelMessage, so+anonymityTable[why].hint,
 			"user", user, "reason", why.String(), "client", c.remote.String())
+	}
+}
+
+// known adds n to the sessions that are known as c is, if it splits.
+func (c *client) known(n int) {
+	switch l := c.loop; {
+	case c.sp == nil:
+	case c.id != nil:
+		l.owned[c.id.source] += n
+	case c.anonymous != anonNone:
+		l.anonymous[c.anonymous] += n
 	}
 }
 

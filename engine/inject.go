@@ -141,7 +141,7 @@ func mayMove(query []byte) bool {
 
 // transmit is the last step of send.
 func (x *scripted) transmit(s *server, q query) {
-	s.commands++
+	s.work.commands++
 	if q.Command.HasResponse() {
 		s.expect(q.exchange)
 	}

@@ -21,11 +21,15 @@ type loop struct {
 	asking  *scripted   // whose hook is running
 	waiting []*scripted // those with a command that waits for a pooled session
 
-	accepted uint64                             // client sessions, without the admin port's, as in what follows
-	over     struct{ commands, in, out uint64 } // of those that have ended
-	closes   [reasons]uint64                    // how many have, by why
-	hooks    [callKinds]hookTally               // scripts' hooks; the admin port's script is none of them
-	routes   [2][routeReasons]uint64            // commands of sessions that split, by where they went and why
+	accepted        uint64                  // client sessions, without the admin port's, as in what follows
+	admins          int                     // of n, sessions of the admin port
+	work, adminWork work                    // of clients, and of those of the admin port
+	owned           [sources]int            // sessions that split, by how the proxy owns their identities,
+	anonymous       [anonymities]int        // or why it does not
+	pinned          [pinKinds]int           // and what keeps their reads at home
+	closes          [reasons]uint64         // how many have, by why
+	hooks           [callKinds]hookTally    // scripts' hooks; the admin port's script is none of them
+	routes          [2][routeReasons]uint64 // commands of sessions that split, by where they went and why
 
 	digests *digests // nil with DigestsOff
 	paused  *digests // those of before that, if there were any
@@ -64,10 +68,9 @@ func (l *loop) ended(c *client) {
 	}
 	c.prev, c.next = nil, nil
 	l.n--
-	if !c.ofAdmin() {
-		l.over.commands += c.commands
-		l.over.in += c.in
-		l.over.out += c.out
+	if c.ofAdmin() {
+		l.admins--
+	} else {
 		l.closes[c.reason]++
 	}
 	l.report(c)

@@ -106,6 +106,7 @@ func (c *client) openAs(b *Backend, id *identity, how opening, then func(s *serv
 	o.s = &server{loop: c.loop, client: c, backend: b, terms: c.loop.engine.cfg(), own: o}
 	c.opening = o.s
 	o.s.conn = c.loop.Dial(b.Addr, o.s.terms.ConnectTimeout, o.s)
+	o.s.meets()
 	o.timer.Owner, o.timer.Conn = o, o.s.conn
 }
 

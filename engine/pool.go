@@ -34,7 +34,7 @@ type pool struct {
 	logs    logs         // whether the backend's writes have GTIDs; the loop's
 	speed   speed        // of the backend's answers to reads; the loop's
 	applied packet.GTIDs // what the backend is known to have of sessions' writes; the loop's
-	over    traffic      // of server sessions that have ended; the loop's
+	work    traffic      // of all server sessions; the loop's
 }
 
 // logs is whether a server gives GTIDs to writes.

@@ -445,7 +445,7 @@ func (sp *splitting) again(why RouteReason) {
 	if why == RouteReplicaError && readOnly(sp.refusal) {
 		sp.after = pending{on: true, effects: packet.EffectFunction}
 	}
-	h.commands++
+	h.work.commands++
 	h.expect(exchange{Request: q, seq: pkt.Seq(), writes: sp.after.on, counted: sp.counted})
 	h.command(bytes.Clone(command))
 	if len(sp.question) == 0 {

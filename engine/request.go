@@ -204,7 +204,7 @@ func (x *scripted) command(cmd []byte) {
 	c := x.c
 	payload := join(cmd)
 	x.cmd = command{running: true, seq: c.req.Seq()}
-	c.commands++
+	c.keeps()
 	c.enter(clientBusy)
 	if len(payload) > 0 {
 		x.cmd.code = packet.Command(payload[0])

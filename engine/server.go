@@ -79,7 +79,7 @@ type server struct {
 	// packets that are no commands.
 	dialogue bool
 
-	commands uint64 // that clients and scripts have sent on it
+	work *traffic // its loop's with its backend
 
 	// Of a scripted session.
 	moved     bool           // its database may be another than who says: there was a USE
@@ -105,6 +105,7 @@ type server struct {
 func newServer(c *client, b *Backend) *server {
 	s := &server{loop: c.loop, client: c, backend: b, terms: c.terms}
 	s.conn = c.loop.Dial(b.Addr, c.loop.engine.cfg().ConnectTimeout, s)
+	s.meets()
 	reactor.Link(c.conn, s.conn)
 	return s
 }
@@ -424,7 +425,7 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 		s.loop.pool(s.backend).drop(s)
 	}
 	s.enter(serverClosed)
-	s.loop.parted(s)
+	s.work.servers--
 	s.backend.slots.leave()
 	if was > serverGreeting && was < serverClosing {
 		s.backend.suspect()

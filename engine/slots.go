@@ -388,7 +388,7 @@ func (sp *splitting) refuse(p []byte) (used int) {
 					return used
 				}
 				c.answered = len(b) == packet.HeaderLen || packet.Command(b[packet.HeaderLen]).HasResponse()
-				c.commands++
+				c.keeps()
 			}
 			c.req.Open(b)
 			used += packet.HeaderLen

@@ -31,21 +31,22 @@ type splitting struct {
 	wish   wish    // what keeps the next command waiting
 	at     readerState
 
-	state    sessionState
-	after    pending // what the command that is running at home has to say to that
-	prep     statements
-	read     []byte // the packets of the last read that went to the reader, as home would get them
-	question []byte // and of what was then asked about it, if anything was
-	readIn   string // the database that it was read in
-	traces   traces
-	clears   bool        // the command that is running clears warnings
-	refusal  uint16      // the code of the ERR with which the reader has refused last
-	once     RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
-	why      RouteReason // of the command that is running
-	went     where       // the last command, of which splitting.count was told
-	wentFor  RouteReason // why
-	routed   bool        // there was one
-	counted  counted     // of the command that went to the reader last
+	state       sessionState
+	after       pending // what the command that is running at home has to say to that
+	prep        statements
+	read        []byte // the packets of the last read that went to the reader, as home would get them
+	question    []byte // and of what was then asked about it, if anything was
+	readIn      string // the database that it was read in
+	traces      traces
+	clears      bool        // the command that is running clears warnings
+	refusal     uint16      // the code of the ERR with which the reader has refused last
+	once        RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
+	why         RouteReason // of the command that is running
+	went        where       // the last command, of which splitting.count was told
+	wentFor     RouteReason // why
+	routed      bool        // there was one
+	countedPins pin         // of state.pins, what its loop has counted
+	counted     counted     // of the command that went to the reader last
 
 	database  string // of the login
 	collation byte   // of the login
@@ -427,6 +428,7 @@ func (sp *splitting) end() {
 	c := sp.c
 	c.loop.Disarm(&sp.timer)
 	c.loop.Disarm(&sp.resting)
+	sp.countPins(0)
 	if sp.thread != nil {
 		c.loop.engine.threads.remove(sp.shown, sp.known, sp.thread)
 	}

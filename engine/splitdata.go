@@ -96,6 +96,9 @@ loop:
 		c.end(end, nil)
 		return len(p)
 	}
+	if sp.state.pins != sp.countedPins && c.state < clientClosing {
+		sp.countPins(sp.state.pins)
+	}
 	if c.held && sp.home != nil && (sp.wish == wishNone || sp.wish == wishState) && sp.home.state >= serverReady && !sp.home.queue.full() && !sp.home.dialogue {
 		sp.resume()
 	}

@@ -89,12 +89,12 @@ type Conn struct {
 	later   bool // it is in loop.later
 	stirred bool // something has come since it is not read from
 
-	tail          []byte   // read and not used
-	out           outQueue // written and not sent
-	up            *layers  // TLS and codec, nil if c has neither
-	peer          *Conn    // the connection that this one's bytes go to, and the other way
-	used, written uint64   // bytes, see Bytes
-	sent          int64    // tick at which out was empty or shrank last
+	tail  []byte   // read and not used
+	out   outQueue // written and not sent
+	up    *layers  // TLS and codec, nil if c has neither
+	peer  *Conn    // the connection that this one's bytes go to, and the other way
+	meter *Meter   // counts its bytes
+	sent  int64    // tick at which out was empty or shrank last
 
 	timer Timer // of a connect, a flush, a linger
 	err   error // for Closed
@@ -186,7 +186,7 @@ func (c *Conn) Write(p []byte) {
 	if c.state > stateOpen || c.broken || len(p) == 0 {
 		return
 	}
-	c.written += uint64(len(p))
+	c.meter.Written += uint64(len(p))
 	if c.up != nil {
 		c.up.write(c, p)
 		return

@@ -17,7 +17,7 @@ const tosThroughput = 8
 // handler that dials again from Closed must count its tries: some fail at once.
 func (l *Loop) Dial(a Addr, timeout time.Duration, h Handler) *Conn {
 	domain, sa := a.sockaddr()
-	c := &Conn{loop: l, h: h, fd: -1, state: stateConnecting, to: sa}
+	c := &Conn{loop: l, h: h, fd: -1, meter: &l.rest, state: stateConnecting, to: sa}
 	c.timer.Owner = c
 	if l.ends {
 		c.Close(ErrStopped)

@@ -5,50 +5,41 @@ import (
 	"time"
 )
 
-// A connection's bytes are those that its handler has used, once each, and those
-// that were written; they can be asked for until it is told that this was the end.
-func TestFiguresOfAConnection(t *testing.T) {
+// A meter has the bytes that handlers have used, once each, and those that were
+// written, of all the connections that it was given to.
+func TestMeters(t *testing.T) {
 	l := start(t)
 	uses := 0
-	var atEnd [2]uint64
-	r := &recorder{
-		data: func(_ *Conn, p []byte) int {
-			if len(p) < 10 {
-				return 0
-			}
-			uses++
-			return 10
-		},
-		closed: func(c *Conn, _ error) { atEnd[0], atEnd[1] = c.Bytes() },
-	}
+	r := &recorder{data: func(_ *Conn, p []byte) int {
+		if len(p) < 10 {
+			return 0
+		}
+		uses++
+		return 10
+	}}
 	conn, peer := l.pair("tcp", r)
+	other, otherPeer := l.pair("unix", &recorder{})
+	var m Meter
+	l.do(func() { conn.MeterBy(&m) })
 	for _, part := range []string{"123", "456", "7890abc"} {
 		if _, err := peer.Write([]byte(part)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	eventually(t, "ten bytes are used", func() bool { return on(l, func() bool { return uses == 1 }) })
+	if _, err := otherPeer.Write([]byte("12345")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other's are used", func() bool { return on(l, func() bool { return l.rest.Used == 5 }) })
 	l.do(func() {
 		conn.Write([]byte("hello"))
-		if used, written := conn.Bytes(); used != 10 || written != 5 {
-			t.Errorf("%d bytes used and %d written, want 10 and 5", used, written)
-		}
+		other.Write([]byte("hi"))
 		conn.Close(nil)
 		conn.Write([]byte("to nobody"))
-		n := 0
-		l.Conns(func(c *Conn) {
-			if n++; c != conn || c.Handler() != Handler(r) {
-				t.Error("another connection, or handler")
-			}
-		})
-		if n != 1 || l.Figures().Conns != 1 {
-			t.Errorf("%d connections before the end was told, %d counted, want 1", n, l.Figures().Conns)
+		if m != (Meter{Used: 10, Written: 5}) || l.rest != (Meter{Used: 5, Written: 2}) {
+			t.Errorf("the meters show %+v and %+v", m, l.rest)
 		}
 	})
-	eventually(t, "the end", func() bool { return on(l, func() bool { return l.Figures().Conns == 0 }) })
-	if want := [2]uint64{10, 5}; atEnd != want {
-		t.Errorf("in the end %v, want %v", atEnd, want)
-	}
 }
 
 func TestFiguresOfALoop(t *testing.T) {
@@ -56,7 +47,7 @@ func TestFiguresOfALoop(t *testing.T) {
 	l := start(t)
 	conn, peer := l.pair("unix", &recorder{})
 	before := on(l, l.Figures)
-	if before.Conns != 1 || before.Waiting != 0 || before.Buffers < readFull {
+	if before.Waiting != 0 || before.Buffers < readFull {
 		t.Errorf("at first %+v", before)
 	}
 	l.do(func() {
@@ -82,12 +73,12 @@ func TestFiguresOfALoop(t *testing.T) {
 func TestFiguresOfALoopsTime(t *testing.T) {
 	l := start(t)
 	r := &recorder{data: func(_ *Conn, p []byte) int { time.Sleep(time.Millisecond); return len(p) }}
-	conn, peer := l.pair("unix", r)
+	_, peer := l.pair("unix", r)
 	for i := range uint64(2 * turnTimed) { // one byte a turn
 		if _, err := peer.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it is used", func() bool { return on(l, func() bool { used, _ := conn.Bytes(); return used == i+1 }) })
+		eventually(t, "it is used", func() bool { return on(l, func() bool { return l.rest.Used == i+1 }) })
 	}
 	f := on(l, l.Figures)
 	if f.Turns < 2*turnTimed || f.Turns != uint64(l.wakes.Load()) {

@@ -188,7 +188,7 @@ func (l *Loop) adoptGiven(any) error {
 
 // adopt makes a connection of an accepted descriptor.
 func (l *Loop) adopt(a accepted) {
-	c := &Conn{loop: l, fd: a.fd, state: stateOpen, counted: true}
+	c := &Conn{loop: l, fd: a.fd, meter: &l.rest, state: stateOpen, counted: true}
 	c.h = dropped{} // until accept says who
 	l.add(c)
 	c.touch()

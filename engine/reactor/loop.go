@@ -52,6 +52,7 @@ type Loop struct {
 	round   uint          // counts calls of settle
 	turns   uint64        // and of event,
 	busy    time.Duration // and how long those took that were timed
+	rest    Meter         // of connections that have none of their own
 	later   []*Conn       // have more to do, see postpone
 	laterFD int           // readable while there are any
 

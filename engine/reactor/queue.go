@@ -22,6 +22,7 @@ type outQueue struct {
 
 func (q *outQueue) append(f *freeList, p []byte) {
 	q.n += len(p)
+	f.held += len(p)
 	for len(p) > 0 {
 		if q.last == nil || q.last.w == chunkSize {
 			c := f.get()
@@ -52,6 +53,7 @@ func (q *outQueue) vectors(iov []unix.Iovec) []unix.Iovec {
 // drop forgets n bytes from the head, which have been sent.
 func (q *outQueue) drop(f *freeList, n int) {
 	q.n -= n
+	f.held -= n
 	for n > 0 {
 		c := q.head
 		k := min(n, c.w-c.r)
@@ -72,6 +74,7 @@ type freeList struct {
 	head *chunk
 	n    int
 	used int // chunks that are not in the list
+	held int // bytes in them
 }
 
 // chunkBytes is what one takes.

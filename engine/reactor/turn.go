@@ -108,7 +108,7 @@ var errTailTooLong = errors.New("more bytes left unused than the loop's buffer h
 // keeps what it leaves.
 func (c *Conn) deliver(p []byte) {
 	used := c.h.Data(c, p)
-	c.used += uint64(used)
+	c.meter.Used += uint64(used)
 	if c.state == stateOpen && (used != len(p) || c.tail != nil) {
 		c.setTail(p[used:])
 	}
