@@ -42,6 +42,9 @@ How the connections come about
   once, let the application open and close a connection a few times after the
   start of the proxy; it has to be the application's own driver, user and
   character set, for a connection serves only clients with the same.
+  Or let the proxy know the passwords: with --users-file, --auth-sync-user or
+  --auth=relay it opens connections itself where none is idle. Then replicas are
+  used from the first statement on, and warm_up = false is best.
 
 What to set: the table "settings" below.
 
@@ -54,9 +57,11 @@ Limits
     plugins), logins go to replicas only if a connection with the primary is idle
     for each user known from the client's address. One of a user who has none
     waits for one; on 0.8.5 it gets error 1053 at its first command.
-  - The same holds for a login with MySQL's caching_sha2_password that a replica
-    has not seen since it was started: it has to give its password there, and
-    then cannot be asked once more.
+  - A login with MySQL's caching_sha2_password that a replica has not seen since it
+    was started would have to give its password there, and then cannot be asked
+    once more. Unless a connection with the primary is idle for it, it goes to the
+    primary instead; but one that has been switched to that plugin only then
+    gets error 1053 at its first command.
   - Sessions without a default database stay on the primary.
   - User variables and locks that a trigger sets are not seen.
   - How far a replica lags behind is not looked at; ro-balance.lua does that.
@@ -103,6 +108,9 @@ local ready = false        -- logged in, and it has a connection with the primar
 local refused              -- why it is of no use
 local primary              -- index of the backend
 local home                 -- name of its connection while it reads on a replica
+local home_is_open         -- the proxy has not only promised it
+local switched             -- a server has asked the client by an AuthSwitch
+local gave_password        -- or for its password
 local claimed              -- users that a claim was made for
 local busy = false         -- a command is under way
 local pins = {}            -- reason => true, or "session" where no reset helps
@@ -462,16 +470,30 @@ local function add(t, key, n)
 	t[key] = v ~= 0 and v or nil
 end
 
+-- is_promised tells whether the proxy has yet to open the connection: its thread is
+-- not known before that.
+local function is_promised()
+	local s = proxy.connection.server
+	return s ~= nil and s.thread_id == 0
+end
+
+-- unreserve ends what leave has begun.
+local function unreserve(name)
+	if not home_is_open then return end
+	shared.reserved[name] = nil
+	add(shared.away, proxy.connection.client.username, -1)
+end
+
 -- leave gives the connection with the primary to the pool, reserved, and takes
 -- one of replica n.
 local function leave(n)
-	local user = proxy.connection.client.username
-	home = connection_name()
-	shared.reserved[home] = true
-	add(shared.away, user, 1)
+	home, home_is_open = connection_name(), not is_promised()
+	if home_is_open then
+		shared.reserved[home] = true
+		add(shared.away, proxy.connection.client.username, 1)
+	end
 	if attach(n) then return true end
-	shared.reserved[home] = nil
-	add(shared.away, user, -1)
+	unreserve(home)
 	home = nil
 	return false
 end
@@ -483,11 +505,11 @@ local function come_back()
 	if not attach(primary) then return false end
 	local now = connection_name()
 	if shared.reserved[now] then
-		shared.reserved[now] = nil
+		if not home_is_open then shared.reserved[now] = nil end -- its session has another one opened
+		unreserve(now)
 	else
-		shared.reserved[home] = nil
+		unreserve(home)
 	end
-	add(shared.away, proxy.connection.client.username, -1)
 	home, synced = nil, false
 	return true
 end
@@ -601,31 +623,16 @@ function read_auth()
 	end
 end
 
-function read_auth_result(auth)
-	if auth.packet:byte() ~= 0 then return end
-	-- OK, affected rows, insert id (both 0 here), status: bit 1 is autocommit
-	auto_commit = (auth.packet:byte(4) or 2) % 4 >= 2
-	local address = client_address()
-	if born == "replica" then
-		unclaim()
-		proxy.connection.backend_ndx = 0
-		if not adopt() then
-			-- The proxy opens one: it asks the client once more, and this function
-			-- is called again with the OK to that.
-			born, refused = "asked", "no connection with the primary is idle, please connect again"
-			proxy.connection.backend_ndx = primary
-			return
-		end
-		synced = false
-		if shared.asks[address] == nil then
-			-- Try whether the client can be asked; else what is attached stays.
-			born, ready, shared.asks[address] = "asked", true, false
-			return
-		end
-	elseif born == "asked" then
-		synced, shared.asks[address] = true, true
-	end
-	refused, ready = nil, true
+-- ask has the proxy open a connection with the primary: it does so itself if it
+-- can log in as the client, else it asks the client once more.
+local function ask()
+	born, refused = "asked", "no connection with the primary is idle, please connect again"
+	proxy.connection.backend_ndx = 0
+	proxy.connection.backend_ndx = primary
+end
+
+-- note_user notes that the user has come from the client's address.
+local function note_user(address)
 	if not shared.seen[address] then
 		shared.addresses = shared.addresses + 1
 		if shared.addresses > 1000 then
@@ -634,6 +641,48 @@ function read_auth_result(auth)
 		shared.seen[address] = {}
 	end
 	shared.seen[address][proxy.connection.client.username] = true
+end
+
+-- wants_password tells whether a packet asks the client for its password: it is
+-- caching_sha2_password's.
+local function wants_password(packet) return packet == "\1\4" end
+
+function read_auth_result(auth)
+	if auth.packet:byte() == 254 then switched = true end
+	if wants_password(auth.packet) then
+		local user = proxy.connection.client.username
+		local mine = claimed and claimed[user] and 1 or 0
+		if born == "replica" and not switched and shared.asks[client_address()] ~= false and surplus(primary, user) + mine < 1 then
+			unclaim()
+			ask() -- while that is possible
+			return
+		end
+		gave_password = true
+	end
+	if auth.packet:byte() ~= 0 then return end
+	-- OK, affected rows, insert id (both 0 here), status: bit 1 is autocommit
+	auto_commit = (auth.packet:byte(4) or 2) % 4 >= 2
+	local address = client_address()
+	if born == "replica" then
+		unclaim()
+		proxy.connection.backend_ndx = 0
+		if not adopt() then
+			-- If the client is asked, this function is called again with the OK to
+			-- that. If the proxy opens one itself, read_query finds it.
+			ask()
+			return
+		end
+		synced = false
+		if shared.asks[address] == nil and not gave_password and not switched then
+			-- Try whether the client can be asked; else what is attached stays.
+			born, ready, shared.asks[address] = "asked", true, false
+			return
+		end
+	elseif born == "asked" then
+		synced, shared.asks[address] = true, true
+	end
+	refused, ready = nil, true
+	note_user(address)
 	if born == "replica" then return proxy.PROXY_IGNORE_RESULT end -- keep what is attached
 end
 
@@ -764,9 +813,13 @@ end
 
 function read_query(packet)
 	local command = packet:byte()
-	if refused and command ~= QUIT then -- the client could not be asked
-		shared.asks[client_address()] = false
-		if not adopt() then return lost() end
+	if refused and command ~= QUIT then
+		if is_promised() then
+			note_user(client_address())
+		else -- the client could not be asked
+			if not gave_password and not switched then shared.asks[client_address()] = false end
+			if not adopt() then return lost() end
+		end
 		refused, ready, synced = nil, true, false
 	end
 	if command == QUIT then
@@ -877,11 +930,7 @@ end
 
 function disconnect_client()
 	unclaim()
-	if home then
-		shared.reserved[home] = nil
-		add(shared.away, proxy.connection.client.username, -1)
-		return
-	end
+	if home then return unreserve(home) end
 	local server = proxy.connection.server
 	if not ready or busy or pinned() or not server then return end -- it is closed
 	if surplus(primary, proxy.connection.client.username) < settings.max_idle_connections then

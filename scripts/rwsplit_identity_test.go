@@ -62,3 +62,46 @@ func testReadsFromTheFirstStatement(t *testing.T) {
 		})
 	}
 }
+
+// A replica that does not know the password's hash by heart asks for the password,
+// and behind that a client cannot be asked once more for the primary. Nobody is
+// turned away for that.
+func TestReplicasThatAskForThePassword(t *testing.T) {
+	withFlavour(t, "mysql9", func(t *testing.T) {
+		forget := func() {
+			for _, r := range bed.Replicas {
+				connectRoot(t, r).exec("FLUSH PRIVILEGES")
+			}
+		}
+		for name, args := range map[string][]string{"as logins leave them": nil, "opened": {owning(t)}} {
+			t.Run(name, func(t *testing.T) {
+				p := start(t, setup{script: "rw-splitting.lua", change: []string{"primary_after_write = 2", "primary_after_write = 0", "min_idle_connections = 4", "min_idle_connections = 40"},
+					backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs(), args: append([]string{"--event-threads=1"}, args...)})
+				for _, r := range bed.Replicas { // so that the first login there shows that the client can be asked
+					connect(t, r.Addr, bed.Users.App, "test").close()
+				}
+				for range 3 {
+					s := connect(t, p.addr, bed.Users.App, "test")
+					s.exec("DO 0")
+					s.close()
+					p.settled(t, 0)
+				}
+				for round := range 4 {
+					for i := range 4 { // they stay, so that none leaves anything to the next one
+						s := connect(t, p.addr, bed.Users.App, "test")
+						s.exec("BEGIN", "INSERT INTO own (client, v) VALUES (9800, 1)")
+						if got := s.value("SELECT COUNT(*) FROM own WHERE client = 9800"); got != "1" {
+							t.Errorf("round %d, client %d sees %s rows in its transaction, want 1", round, i, got)
+						}
+						s.exec("ROLLBACK")
+					}
+					forget()
+				}
+				s := connect(t, p.addr, bed.Users.App, "test")
+				if got := s.value(whoAnswers); !onReplica(got) {
+					t.Errorf("server %s answers in the end, want a replica", got)
+				}
+			})
+		}
+	})
+}
