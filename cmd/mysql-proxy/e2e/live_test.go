@@ -1,0 +1,357 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"mysqlproxy/engine/enginetest"
+)
+
+// What an operator changes while clients work: none of them may notice.
+
+// live is a proxy whose options are in a file, between clients that work all the
+// time and servers of the test's own.
+type live struct {
+	*proxy
+	t       *testing.T
+	file    string
+	fixed   []string // its lines in any case
+	console *sql.DB
+}
+
+// startLive starts a primary, two replicas, and a proxy that has them, and these lines,
+// in its defaults-file.
+func startLive(t *testing.T, lines ...string) *live {
+	t.Helper()
+	own, err := startTestbed(binDir, "--flavour="+flavours[0].name, "--replicas=2")
+	if own != nil {
+		t.Cleanup(own.stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual := bed
+	t.Cleanup(func() { bed = usual })
+	bed = own
+	admin := enginetest.FreeAddr(t)
+	l := &live{t: t, file: filepath.Join(t.TempDir(), "proxy.cnf"), fixed: []string{
+		"plugins = proxy, admin", "admin-address = " + admin, "admin-username = admin", "admin-password = secret", "proxy-backend-addresses = " + bed.Primary.Addr,
+	}}
+	l.write(append(lines, replicaLine(bed.Replicas...))...)
+	l.proxy = startProxy(t, nil, "--defaults-file="+l.file)
+	l.console = openDB(t, admin, user{Name: "admin", Password: "secret"}, "", "")
+	return l
+}
+
+// write writes the file, in place of what is there, and returns how many lines it has.
+func (l *live) write(lines ...string) (n int) {
+	l.t.Helper()
+	all := append(append([]string{"[mysql-proxy]"}, l.fixed...), lines...)
+	if err := os.WriteFile(l.file, []byte(strings.Join(all, "\n")+"\n"), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	return len(all)
+}
+
+func replicaLine(list ...server) string {
+	var addrs []string
+	for _, s := range list {
+		addrs = append(addrs, s.Addr)
+	}
+	return "proxy-read-only-backend-addresses = " + strings.Join(addrs, ", ")
+}
+
+// says runs a statement at the console.
+func (l *live) says(statement string) error {
+	_, err := l.console.Exec(statement)
+	return err
+}
+
+// column is a column of SHOW BACKENDS by the backends' addresses.
+func (l *live) column(name string) map[string]string {
+	l.t.Helper()
+	rows, err := l.console.Query("SHOW BACKENDS")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	all := map[string]string{}
+	for rows.Next() {
+		values, into := make([]sql.NullString, len(names)), make([]any, len(names))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			l.t.Fatal(err)
+		}
+		var address, value string
+		for i, n := range names {
+			switch n {
+			case "address":
+				address = values[i].String
+			case name:
+				value = values[i].String
+			}
+		}
+		all[address] = value
+	}
+	return all
+}
+
+// wants waits until a backend has this duty; "" is that it is not known any more.
+func (l *live) wants(addr, duty string) {
+	l.t.Helper()
+	eventually(l.t, 30*time.Second, addr+" is "+duty, func() bool { return l.column("duty")[addr] == duty || l.t.Failed() })
+}
+
+// sessionsAt is how many connections of the application's user a server has.
+func sessionsAt(t *testing.T, s server) (n int) {
+	t.Helper()
+	db, err := sql.Open("mysql", bed.Users.Root.Name+"@unix("+s.Socket+")/") // who sees them all
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE user = ?", bed.Users.App.Name).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// workers are clients that read and write without a pause, each by a connection of
+// its own that is opened anew now and then.
+type workers struct {
+	done [8]atomic.Int64
+	over chan struct{}
+	wg   sync.WaitGroup
+}
+
+// startWorkers has clients work until the test ends. An error of any of them is the
+// test's failure, as is a read that misses what the client has written before.
+func startWorkers(t *testing.T, p *proxy) *workers {
+	t.Helper()
+	mustExec(t, "CREATE TABLE IF NOT EXISTS "+bed.Database+".live (id INT PRIMARY KEY, v INT NOT NULL)", "TRUNCATE "+bed.Database+".live")
+	w := &workers{over: make(chan struct{})}
+	for i := range w.done {
+		mustExec(t, fmt.Sprintf("INSERT INTO %s.live VALUES (%d, 0)", bed.Database, i))
+		w.wg.Go(func() {
+			for w.connection(t, p, i) && !t.Failed() {
+			}
+		})
+	}
+	t.Cleanup(w.end)
+	return w
+}
+
+func (w *workers) end() {
+	select {
+	case <-w.over:
+	default:
+		close(w.over)
+	}
+	w.wg.Wait()
+}
+
+// connection works on for a while, and tells whether there is more to do. What it has
+// written itself it has to read.
+func (w *workers) connection(t *testing.T, p *proxy, i int) (more bool) {
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=10s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, p.addr, bed.Database))
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	defer db.Close()
+	ctx := context.Background()
+	c, err := db.Conn(ctx) // no error is made good by another connection
+	if err != nil {
+		t.Errorf("client %d cannot connect: %v", i, err)
+		return false
+	}
+	defer c.Close()
+	v := 0
+	read := func(q interface {
+		QueryRowContext(context.Context, string, ...any) *sql.Row
+	}) bool {
+		var got int
+		if err := q.QueryRowContext(ctx, "SELECT v FROM live WHERE id = ?", i).Scan(&got); err != nil || got < v {
+			t.Errorf("client %d reads %d, %v; want %d", i, got, err, v)
+			return false
+		}
+		v = got
+		return true
+	}
+	for range 50 {
+		for range 3 {
+			if !read(c) {
+				return false
+			}
+		}
+		tx, err := c.BeginTx(ctx, nil)
+		if err != nil {
+			t.Errorf("client %d, BEGIN: %v", i, err)
+			return false
+		}
+		if _, err = tx.Exec("UPDATE live SET v = v + 1 WHERE id = ?", i); err == nil && read(tx) {
+			err = tx.Commit()
+		}
+		if err != nil {
+			t.Errorf("client %d, a transaction: %v", i, err)
+			return false
+		}
+		w.done[i].Add(1)
+		select {
+		case <-w.over:
+			return false
+		default:
+		}
+	}
+	return true
+}
+
+// goOn waits until each client has done some more.
+func (w *workers) goOn(t *testing.T) {
+	t.Helper()
+	var before [len(w.done)]int64
+	for i := range w.done {
+		before[i] = w.done[i].Load()
+	}
+	eventually(t, 60*time.Second, "every client works on", func() bool {
+		for i := range w.done {
+			if w.done[i].Load() < before[i]+5 {
+				return t.Failed()
+			}
+		}
+		return true
+	})
+}
+
+// commandsAt is how many commands a backend has got so far.
+func (l *live) commandsAt(s server) string { return l.column("commands")[s.Addr] }
+
+// getsReads waits until a replica gets reads.
+func (l *live) getsReads(s server) {
+	l.t.Helper()
+	before := l.commandsAt(s)
+	eventually(l.t, 30*time.Second, s.Name+" gets reads", func() bool { return l.commandsAt(s) != before || l.t.Failed() })
+}
+
+// Replicas are drained, one after the other, twenty times, and are left by every
+// session; the clients do not notice.
+func TestDrainUnderLoad(t *testing.T) {
+	l := startLive(t)
+	w := startWorkers(t, l.proxy)
+	w.goOn(t)
+	if n := sessionsAt(t, bed.Replicas[0]) + sessionsAt(t, bed.Replicas[1]); n == 0 {
+		t.Error("nobody has a session with a replica")
+	}
+	for round := range 20 {
+		s := bed.Replicas[round%2]
+		if err := l.says("DRAIN '" + s.Addr + "'"); err != nil {
+			t.Fatal(err)
+		}
+		l.wants(s.Addr, "maintenance")
+		if n := sessionsAt(t, s); n != 0 {
+			t.Errorf("round %d: %s is drained and has %d sessions", round, s.Name, n)
+		}
+		w.goOn(t)
+		if err := l.says("ONLINE '" + s.Addr + "'"); err != nil {
+			t.Fatal(err)
+		}
+		l.getsReads(s)
+		if t.Failed() {
+			return
+		}
+	}
+	w.end()
+	t.Logf("%d transactions, three reads with each", w.total())
+}
+
+func (w *workers) total() (n int64) {
+	for i := range w.done {
+		n += w.done[i].Load()
+	}
+	return n
+}
+
+// The file is read again a hundred times, by a signal and by the console, every other
+// time with a fault in it; the clients do not notice.
+func TestReloadUnderLoad(t *testing.T) {
+	l := startLive(t, "log-level = message")
+	w := startWorkers(t, l.proxy)
+	w.goOn(t)
+	a, b := bed.Replicas[0], bed.Replicas[1]
+	good := [][]string{
+		{replicaLine(a)},
+		{replicaLine(b), "proxy-connect-timeout = 1"},
+		{replicaLine(a, b), "read-weights = " + a.Addr + "=3", "multiplex = on", "multiplex-delay = 0.1"},
+		{replicaLine(), "shutdown-timeout = 5"},
+		{replicaLine(b, a), "proxy-read-timeout = 60", "consistency = session"},
+	}
+	bad := []struct{ line, says string }{
+		{"proxy-connect-timeout = soon", "is not a number of seconds"},
+		{"nonsense", "has no value"},
+		{"max-open-files = 7", "--max-open-files: 0 -> 7: it cannot be changed while the proxy runs"},
+		{"consistency = some", "--consistency=some is unknown"},
+		{"read-weights = 127.0.0.1:1=2", "127.0.0.1:1 is none of the read-only servers"},
+		{"users-file = /nowhere", "--users-file: cannot read /nowhere"},
+		{"proxy-backend-addresses = x:y", "address \"x:y\""},
+	}
+	reload := func(byConsole bool, says ...string) {
+		t.Helper()
+		since := l.lines()
+		if byConsole {
+			err := l.says("RELOAD")
+			if (err != nil) != (len(says) > 0) || err != nil && !has(err.Error(), says) {
+				t.Errorf("RELOAD says %v, want %q", err, says)
+			}
+		} else if err := syscall.Kill(l.pid, syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		if len(says) == 0 {
+			says = []string{"the configuration was read again, "}
+		}
+		l.told(t, since, says...)
+	}
+	for round := range 50 {
+		lines := append([]string{"log-level = message"}, good[round%len(good)]...)
+		l.write(lines...)
+		reload(round%4 < 2)
+		wrong := bad[round%len(bad)]
+		n := l.write(append(lines, wrong.line)...)
+		reload(round%4 >= 2, fmt.Sprintf("line %d: ", n), wrong.says, l.file)
+		if round%10 == 9 {
+			w.goOn(t)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+
+	// One that is left out is left by all, one that is put in gets reads.
+	l.write(replicaLine(a))
+	reload(true)
+	l.wants(b.Addr, "")
+	if n := sessionsAt(t, b); n != 0 {
+		t.Errorf("%s is not configured any more and has %d sessions", b.Name, n)
+	}
+	l.getsReads(a)
+	l.write(replicaLine(a, b))
+	reload(true)
+	l.getsReads(b)
+	w.goOn(t)
+	w.end()
+	t.Logf("%d transactions, three reads with each", w.total())
+}
