@@ -40,8 +40,9 @@ type Explanation struct {
 
 	Effects []string // on its session, if it succeeds: names of packet.Effects
 	// Pins are reasons for which the session's reads would stay at the primary once
-	// it has succeeded: words of RouteReason that this statement adds. What is left
-	// to the server to tell is not among them, such as that SET has switched
+	// it has succeeded: words of RouteReason that this statement adds. "called" is
+	// one that it may add: its response can tell that nothing has changed. What is
+	// left to the server to tell is not among them, such as that SET has switched
 	// autocommit off.
 	Pins []string
 	Many bool // it is several statements
@@ -295,13 +296,11 @@ func (sp *splitting) pinsOf(st packet.Statement, sql []byte) (words []string) {
 	if a.tracksOn|a.tracksOff != 0 {
 		pins |= pinTracking
 	}
-	if !sp.state.tracked {
-		if e&(packet.EffectUnknown|packet.EffectFunction) != 0 {
-			pins |= pinUnknown
-		}
-		if e&mayWrite != 0 && sp.c.loop.engine.cfg().Consistency == ConsistencySession {
-			pins |= pinUntracked
-		}
+	if e&(packet.EffectUnknown|packet.EffectFunction) != 0 {
+		pins |= pinUnknown
+	}
+	if !sp.state.tracked && e&mayWrite != 0 && sp.c.loop.engine.cfg().Consistency == ConsistencySession {
+		pins |= pinUntracked
 	}
 	pins &^= sp.state.pins
 	for i := range pinKinds {
