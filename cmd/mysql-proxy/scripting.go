@@ -17,7 +17,7 @@ import (
 // share proxy.global.
 type scripting struct {
 	s        *settings
-	shown    consoleSettings
+	shown    admin.Settings
 	log      *slog.Logger
 	loops    int
 	address  reactor.Addr // of the admin plugin

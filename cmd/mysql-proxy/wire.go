@@ -51,7 +51,7 @@ func checkAddresses(s *settings) (warnings []string, err error) {
 // engineConfig resolves the addresses, which may ask the name service, and
 // makes the engine's configuration of the settings.
 func engineConfig(s *settings, log *slog.Logger, shutdown func()) (engine.Config, error) {
-	c, _, err := firstConfig(s, s, log, shutdown)
+	c, _, err := firstConfig(s, nil, log, shutdown)
 	return c, err
 }
 
@@ -77,12 +77,9 @@ func plainConfig(s *settings, log *slog.Logger) engine.Config {
 	}
 }
 
-// consoleSettings are the options as the console shows them.
-type consoleSettings interface{ All() []admin.Setting }
-
 // firstConfig is engineConfig, and what a later configuration takes over from it.
 // shown is what the console gets.
-func firstConfig(s *settings, shown consoleSettings, log *slog.Logger, shutdown func()) (engine.Config, *kept, error) {
+func firstConfig(s *settings, shown admin.Settings, log *slog.Logger, shutdown func()) (engine.Config, *kept, error) {
 	c, k := plainConfig(s, log), newKept()
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), maxEventThreads)

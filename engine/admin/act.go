@@ -162,8 +162,7 @@ func (r *request) set() (*result, error) {
 
 // setOption answers SET of an option, from behind its name.
 func (r *request) setOption(s Setting) (*result, error) {
-	settings, ok := r.Settings.(Settings)
-	if !ok || !s.Live {
+	if !s.Live {
 		return nil, &fault{1238, "HY000", s.Name + " cannot be changed while the proxy runs; change it in the defaults-file or on the command line, and start it anew"}
 	}
 	if !r.took("=") && !r.took(":", "=") && !r.took(":=") {
@@ -177,10 +176,8 @@ func (r *request) setOption(s Setting) (*result, error) {
 		}
 	} else if w.kind == endOfText {
 		return nil, syntax("a value is missing at the end")
-	} else if strings.EqualFold(value, "DEFAULT") {
-		value = s.Default
 	}
-	changes, err := settings.Set(r, s.Name, value)
+	changes, err := r.Settings.Set(r, s.Name, value)
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -199,11 +196,10 @@ func (r *request) reload() (*result, error) {
 	if err := r.end(); err != nil {
 		return nil, err
 	}
-	settings, ok := r.Settings.(Settings)
-	if !ok {
+	if r.Settings == nil {
 		return nil, failed("there is nothing to read again")
 	}
-	changes, err := settings.Reload(r)
+	changes, err := r.Settings.Reload(r)
 	if err != nil {
 		return nil, refused(err)
 	}

@@ -36,7 +36,7 @@ type Proxy interface {
 // Console is the admin console. Any goroutine may use it.
 type Console struct {
 	// Settings are the program's options; nil: the console has none to show.
-	Settings interface{ All() []Setting }
+	Settings Settings
 }
 
 // request is one statement on its way.

@@ -3,8 +3,6 @@ package admin
 import (
 	"slices"
 	"strings"
-
-	"mysqlproxy/engine"
 )
 
 // This file is HELP, and the two tables that MySQL Proxy's admin.lua had.
@@ -19,23 +17,51 @@ func statements() []verb {
 	slices.SortStableFunc(list, func(a, b verb) int { return strings.Compare(a.words, b.words) })
 	return append([]verb{
 		{words: "SELECT * FROM help", help: "shows this list"},
-		{words: "SELECT * FROM backends", help: "lists the backends and their state, as ever"},
+		{words: "SELECT * FROM backends", help: "lists the backends and their state, by the columns of old; others can be named"},
 		{words: "SELECT", args: "* | column, ... | COUNT(*) FROM table [WHERE condition] [ORDER BY column [DESC], ...] [LIMIT n]",
-			help: "as SHOW, but for backends and help; SHOW TABLES lists the tables"},
+			help: "as SHOW; SHOW TABLES lists the tables"},
 	}, list...)
 }
 
-var classicBackends = view{name: "BACKENDS", like: "address", get: func(r *request) (*grid, error) {
-	f, err := r.proxy.Figures(r)
-	return fill(f.Backends, []field[engine.BackendFigures]{
-		{column{"backend_ndx", longColumn, ""}, func(b *engine.BackendFigures) any { return number(b.Index + 1) }},
-		{column{"address", stringColumn, ""}, func(b *engine.BackendFigures) any { return b.Address }},
-		{column{"state", stringColumn, ""}, func(b *engine.BackendFigures) any { return b.State }},
-		{column{"type", stringColumn, ""}, func(b *engine.BackendFigures) any { return b.Type }},
-		{column{"uuid", stringColumn, ""}, func(b *engine.BackendFigures) any { return filled(b.UUID) }},
-		{column{"connected_clients", longColumn, ""}, func(b *engine.BackendFigures) any { return number(b.Clients) }},
-	}), err
-}}
+// backendsTable is the name of the view that was there already.
+const backendsTable = "BACKENDS"
+
+// classicColumns are those of SELECT * FROM backends, with the types that they had.
+var classicColumns = []column{
+	{"backend_ndx", longColumn, ""}, {"address", stringColumn, ""}, {"state", stringColumn, ""}, {"type", stringColumn, ""}, {"uuid", stringColumn, ""},
+	{"connected_clients", longColumn, ""},
+}
+
+// classic is a view of backends with those columns beside its own.
+func classic(v view) view {
+	get := v.get
+	v.get = func(r *request) (*grid, error) {
+		g, err := get(r)
+		if err != nil {
+			return nil, err
+		}
+		clients := g.at("clients")
+		g.columns = append(g.columns, column{"connected_clients", numberColumn, ""})
+		for i, row := range g.rows {
+			g.rows[i] = append(row, row[clients])
+		}
+		return g, nil
+	}
+	return v
+}
+
+// pick is g with some of its columns, as they are described.
+func (g *grid) pick(columns []column) *grid {
+	out := &grid{columns: columns}
+	for _, row := range g.rows {
+		cells := make([]any, len(columns))
+		for i, c := range columns {
+			cells[i] = row[g.at(c.name)]
+		}
+		out.rows = append(out.rows, cells)
+	}
+	return out
+}
 
 var helpTable = view{name: "HELP", like: "command", get: func(*request) (*grid, error) {
 	return fill(statements(), []field[verb]{
@@ -46,7 +72,12 @@ var helpTable = view{name: "HELP", like: "command", get: func(*request) (*grid, 
 
 func makeViews() {
 	views = slices.Concat(ownViews, toolViews)
-	tables = append([]view{helpTable, classicBackends}, some(views, func(v *view) bool { return v.name != classicBackends.name })...)
+	tables = append([]view{helpTable}, views...)
+	for i := range tables {
+		if tables[i].name == backendsTable {
+			tables[i] = classic(tables[i])
+		}
+	}
 	views = append(views, view{name: "HELP", like: helpTable.like, get: helpTable.get})
 }
 

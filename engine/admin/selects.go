@@ -189,10 +189,16 @@ func (r *request) table(items []item, name string) (*result, error) {
 		return nil, &unknownStatement{text + "SHOW TABLES lists them, SELECT * FROM help all statements"}
 	}
 	res, err := r.show(tables[i])
-	if err != nil || len(items) == 1 && items[0].all {
-		return res, err
+	if err != nil {
+		return nil, err
 	}
 	g := res.grid
+	if len(items) == 1 && items[0].all {
+		if tables[i].name == backendsTable {
+			res.grid = g.pick(classicColumns)
+		}
+		return res, nil
+	}
 	out := &grid{}
 	if len(items) == 1 && items[0].count {
 		out.columns = []column{{name: items[0].name, kind: numberColumn}}

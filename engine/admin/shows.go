@@ -12,7 +12,7 @@ import (
 
 // ownViews are those of the proxy.
 var ownViews = []view{
-	list("BACKENDS", "address", "the servers and how they are",
+	list(backendsTable, "address", "the servers and how they are",
 		func(r *request) ([]engine.BackendFigures, error) {
 			return figures(r, func(f *engine.Figures) []engine.BackendFigures { return f.Backends })
 		},
@@ -40,6 +40,7 @@ var ownViews = []view{
 		count("probe_failures", "of those", func(b *engine.BackendFigures) any { return number(b.ProbeFailures) }),
 		text("last_error", "of connects and probes, however long ago", func(b *engine.BackendFigures) any { return filled(b.LastError) }),
 		instant("last_error_at", "", func(b *engine.BackendFigures) any { return known(!b.LastAt.IsZero(), b.LastAt) }),
+		text("uuid", "what a script has noted", func(b *engine.BackendFigures) any { return filled(b.UUID) }),
 	),
 	list("SESSIONS", "user", "the clients and what they do",
 		func(r *request) ([]engine.SessionFigures, error) { return r.proxy.Sessions(r) },

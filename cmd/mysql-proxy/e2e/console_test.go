@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/csv"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -393,6 +394,42 @@ func TestConsoleConfig(t *testing.T) {
 	c.refuses("SET plugins = 'proxy'", "ERROR 1238 (HY000) at line 1: plugins cannot be changed while the proxy runs")
 	c.refuses("SET zstd_levle = 3", "ERROR 1193 (HY000)")
 	c.does("SET NAMES latin1")
+
+	// What is set holds until the file is read again.
+	for option, value := range map[string]string{"zstd-level": "5", "proxy_read_timeout": "'99'", "@@global.splitting": "off", "health-password": "other"} {
+		c.does("SET " + option + " = " + value)
+	}
+	c.does("SET zstd-level = 5")
+	c.wants("SHOW CONFIG LIKE 'zstd-level'", row{"value": "5", "source": "SET", "live": "yes"})
+	c.wants("SHOW CONFIG LIKE 'proxy-read-timeout'", row{"value": "99", "source": "SET"})
+	c.wants("SHOW CONFIG LIKE 'health-password'", row{"value": "***", "source": "SET"})
+	c.wants("SHOW CONFIG LIKE 'plugins'", row{"live": "no"})
+	c.refuses("SET zstd-level = 99", "nothing has changed: --zstd-level: 99 is not possible; give 1 to 22")
+	c.refuses("SET splitting = maybe", "nothing has changed: --splitting=maybe is unknown")
+	c.wants("SHOW EVENTS WHERE kind = 'config' AND reason = 'zstd-level'", row{"was": "9", "is": "5"})
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("[mysql-proxy]\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("zstd-level = 9\nproxy-write-timeout = often\n")
+	c.refuses("RELOAD", "proxy-write-timeout")
+	c.wants("SHOW CONFIG LIKE 'zstd-level'", row{"value": "5", "source": "SET"})
+	write("zstd-level = 9\nproxy-write-timeout = 66\nproxy-read-timeout = 99\n")
+	changes := map[string]string{}
+	for _, r := range c.rows("RELOAD") {
+		changes[r["option"]] = r["was"] + " " + r["is"]
+	}
+	want := map[string]string{"zstd-level": "5 9", "proxy-write-timeout": "28800 66", "splitting": "off auto", "health-password": "*** ***"}
+	if !maps.Equal(changes, want) {
+		t.Errorf("RELOAD: %v, want %v", changes, want)
+	}
+	c.wants("SHOW CONFIG LIKE 'zstd-level'", row{"value": "9", "source": "file"})
+	c.wants("SHOW CONFIG LIKE 'proxy-read-timeout'", row{"value": "99", "source": "file"})
+	if got := c.rows("RELOAD"); len(got) != 0 {
+		t.Errorf("RELOAD of what has not changed: %v", got)
+	}
 }
 
 // A script's hooks and the sessions that it keeps.
