@@ -116,6 +116,7 @@ type Consistency uint8
 const (
 	ConsistencySession Consistency = iota // at least what its own session has written
 	ConsistencyNone                       // what is there
+	ConsistencyGlobal                     // all that the primary had acknowledged before it began, to whomever
 )
 
 // TLSMode says which sessions speak TLS.

@@ -51,6 +51,7 @@
 //	routereason.go RouteReason: why
 //	state.go      what the session's reads depend on: what keeps them home, what is repeated
 //	reader.go     how a reader is come by and made ready: state, the session's own writes
+//	causal.go     what a read has to see: its session's writes, all writes, another session's
 //	splitdata.go  the responses, and what OKs tell of the session
 //	echo.go       what statements leave to be asked for: warnings, FOUND_ROWS(), ROW_COUNT()
 //	prepared.go   prepared statements; execute.go where executions go; preparedthere.go at a reader

@@ -115,6 +115,9 @@ func (sp *splitting) executes(st *statement, e *packet.Execute) (to where, why R
 		st.stays, e.Statement == packet.ExecuteLast, !sp.preparable(st):
 		return atHome, RouteStatement, chosen
 	}
+	if !sp.tokenIs(st.Statement, st.sql) {
+		return atHome, RouteHint, chosen
+	}
 	ready, never := sp.ready()
 	switch {
 	case ready == readyLater:

@@ -142,7 +142,7 @@ func (c *client) stopAt(s *server, then func(error)) {
 		if err == nil {
 			t.reads = true
 			if c.server == s && c.commands == command { // else it is over
-				t.command(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComQuery)}, "KILL QUERY "+strconv.FormatUint(uint64(thread), 10)...)))
+				t.command(packet.AppendPacket(nil, 0, t.attributed(append([]byte{byte(packet.ComQuery)}, "KILL QUERY "+strconv.FormatUint(uint64(thread), 10)...))))
 			}
 			t.leave()
 		}

@@ -31,6 +31,7 @@ const (
 	ownRestore             // repeats state at a new home
 	ownHeard               // asks home for the GTIDs of its writes
 	ownInsertID            // asks for LAST_INSERT_ID() before home is given away
+	ownAll                 // asks home for the GTIDs of all writes
 	ownTypes               // has home get the types of a statement's parameters
 )
 
@@ -43,12 +44,6 @@ const (
 	// fullAgain is for how long none is tried after one had no room for another
 	// session.
 	fullAgain = 100 * time.Millisecond
-	// behindAgain is for how long reads stay at home once the replica did not
-	// have the session's writes.
-	behindAgain = 100 * time.Millisecond
-	// writesWithin is how long a replica is given to come by the session's
-	// writes, in seconds.
-	writesWithin = "0.02"
 	// homeQuiet is after how long without a command home is sent a COM_PING
 	// beside a read, for a server closes what it does not hear from.
 	homeQuiet = 20 * time.Second
@@ -113,20 +108,9 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		sp.retry, sp.lacks = l.Now()+readerAgain, l.engine.backends.lack()
 		return readyNever, sp.lacks
 	}
-	if l.engine.cfg().Consistency == ConsistencySession && sp.state.unheard != unheardNone {
-		sp.ask(sp.home, ownHeard, append([]byte{byte(packet.ComQuery)}, sp.asksGTIDs()...))
-		sp.wait(wishAnswer)
-		return readyLater, 0
-	}
 	// What is repeated may need what the session has written: a database.
-	if l.engine.cfg().Consistency == ConsistencySession && sp.at.writes != sp.state.writes && !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids) {
-		if l.Now() < sp.behind {
-			return readyNever, RouteBehind
-		}
-		sp.ask(sp.reader, ownWait, packet.AppendCausalWait([]byte{byte(packet.ComQuery)}, &sp.state.gtids, writesWithin))
-		sp.wait(wishAnswer)
-		l.Arm(&sp.timer, readerWithin)
-		return readyLater, 0
+	if ready, why := sp.sees(); ready != readyNow {
+		return ready, why
 	}
 	if sp.repeat() {
 		sp.wait(wishAnswer)
@@ -159,6 +143,7 @@ func (sp *splitting) repeat() bool {
 
 // ask sends s a command of the proxy's own.
 func (sp *splitting) ask(s *server, what own, payload []byte) {
+	payload = s.attributed(payload)
 	q, _ := packet.Expect(payload, len(payload))
 	s.queue.push(exchange{Request: q, own: what})
 	sp.collect = sp.collect[:0]
@@ -212,6 +197,8 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 		sp.state.tracked = !failed && sp.c.loop.pool(sp.home.backend).logs == logsGTIDs
 	case ownHeard:
 		sp.heard(failed)
+	case ownAll:
+		sp.heardAll(failed)
 	case ownEcho:
 		sp.echoed(s)
 	case ownTypes:
@@ -243,43 +230,6 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 		sp.c.loop.Disarm(&sp.timer)
 		sp.resume()
 	}
-}
-
-// waited is told what came of waiting for the session's writes.
-func (sp *splitting) waited(failed bool) {
-	applied := &sp.c.loop.pool(sp.reader.backend).applied
-	if !failed && firstValue(sp.collect, sp.reader.caps) == "0" {
-		applied.Merge(&sp.state.gtids)
-		applied.Narrow(fewRanges)
-		sp.at.writes = sp.state.writes // there may be more ranges than applied keeps
-		return
-	}
-	sp.once = RouteBehind
-	sp.behind = sp.c.loop.Now() + behindAgain
-}
-
-// asksGTIDs asks home for GTIDs that it has not told. MariaDB knows the session's
-// last one until the session is reset, MySQL only those of all sessions.
-func (sp *splitting) asksGTIDs() string {
-	switch {
-	case sp.state.lex&packet.LexMariaDB == 0:
-		return "SELECT @@GLOBAL.gtid_executed"
-	case sp.state.unheard == unheardAny:
-		return "SELECT @@GLOBAL.gtid_binlog_pos"
-	}
-	return "SELECT @@SESSION.last_gtid"
-}
-
-// heard is told that home has answered that.
-func (sp *splitting) heard(failed bool) {
-	st := &sp.state
-	st.unheard = unheardNone
-	gtids := firstValue(sp.collect, sp.home.caps)
-	if failed || gtids == "" && st.lex&packet.LexMariaDB == 0 {
-		st.pins |= pinUntracked
-		return
-	}
-	sp.wrote([]byte(gtids))
 }
 
 // open starts a session with b, which was taken for it.
@@ -349,6 +299,7 @@ func (sp *splitting) Expired(*reactor.Timer) {
 func (sp *splitting) dropReader() {
 	if r := sp.reader; r != nil {
 		sp.at.stmts.forget()
+		sp.demand.met = false
 		sp.reader, sp.at = nil, readerState{}
 		r.leave()
 	}

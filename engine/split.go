@@ -38,6 +38,7 @@ type splitting struct {
 	question    []byte // and of what was then asked about it, if anything was
 	readIn      string // the database that it was read in
 	traces      traces
+	demand      wanted      // what the command that is being chosen for has to see
 	clears      bool        // the command that is running clears warnings
 	refusal     uint16      // the code of the ERR with which the reader has refused last
 	once        RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
@@ -185,7 +186,13 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 	}
 	st := packet.Classify(sql, sp.lex())
 	sp.clears = sp.messages() && clears(st, sql)
+	if st.Reason == packet.ReasonSystemVariable && asksToken(sql) {
+		return sp.tellsToken(b, st, sql)
+	}
 	to, reason := sp.route(st)
+	if to == atReader && !sp.tokenIs(st, sql) {
+		to, reason = atHome, RouteHint
+	}
 	if to == atReader && reason == RouteLastStatement {
 		return sp.goRead(b, reason)
 	}
@@ -280,10 +287,18 @@ func (sp *splitting) lex() packet.Lex {
 // goHome has the command go home.
 func (sp *splitting) goHome(why RouteReason) (*server, choice) {
 	sp.flushClose()
-	sp.once, sp.why = 0, why
+	sp.goes(why)
 	sp.touched = sp.c.loop.Now()
 	sp.count(atHome, why)
 	return sp.home, chosen
+}
+
+// goes is told that the command has been chosen for.
+func (sp *splitting) goes(why RouteReason) {
+	sp.once, sp.why = 0, why
+	if sp.demand.on {
+		sp.demand = wanted{}
+	}
 }
 
 // goRead has the command that b begins with go to the reader, which is ready for
@@ -305,7 +320,7 @@ func (sp *splitting) goesRead(why RouteReason) (*server, choice) {
 	if why != RouteLastStatement {
 		sp.question, sp.readIn = sp.question[:0], sp.state.database
 	}
-	sp.once, sp.why = 0, why
+	sp.goes(why)
 	sp.count(atReader, why)
 	sp.turn(sp.reader)
 	sp.asks()

@@ -153,7 +153,7 @@ func interrupted(code uint16) bool {
 // whole, in bytes.
 func collects(x own) int {
 	switch x {
-	case ownWait, ownTells, ownInsertID, ownHeard:
+	case ownWait, ownTells, ownInsertID, ownHeard, ownAll:
 		return 64 << 10
 	case ownPrepare:
 		return packet.HeaderLen + longestPrepareOK

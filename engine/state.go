@@ -195,12 +195,12 @@ func (sp *splitting) happened(was outcome) {
 		st.pins &^= pinNext
 	}
 	failed, told := was.failed, was.told && st.tracked
-	if sp.c.loop.engine.cfg().Consistency == ConsistencySession && (was.writes && !told || failed && (was.writes || was.open)) {
+	if was.writes && !told || failed && (was.writes || was.open) {
 		// An ERR does not tell what was written before it, or committed by it.
 		if st.tracked {
 			st.unheard = max(st.unheard, unheardLast)
 		} else {
-			st.pins |= pinUntracked
+			sp.untracked()
 		}
 	}
 	if a.effects&(packet.EffectUnknown|packet.EffectFunction) != 0 && (!told || changed || failed) {

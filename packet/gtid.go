@@ -209,6 +209,14 @@ func (g *GTIDs) Contains(other *GTIDs) bool {
 	return true
 }
 
+// Of tells whether all of the set is of the kind that MariaDB gives, or MySQL.
+func (g *GTIDs) Of(mariaDB bool) bool {
+	if mariaDB {
+		return len(g.sources) == 0
+	}
+	return len(g.domains) == 0
+}
+
 // Widen makes one range of each source's, from its first to its last: who waits
 // for the set waits for more then, and not for less.
 func (g *GTIDs) Widen() {

@@ -184,3 +184,20 @@ func FuzzGTIDs(f *testing.F) {
 		}
 	})
 }
+
+func TestGTIDsOf(t *testing.T) {
+	for _, tc := range []struct {
+		set          string
+		maria, mysql bool
+	}{
+		{"", true, true},
+		{"0-1-7,2-1-9", true, false},
+		{"3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5", false, true},
+		{"0-1-7,3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5", false, false},
+	} {
+		var g GTIDs
+		if err := g.Add([]byte(tc.set)); err != nil || g.Of(true) != tc.maria || g.Of(false) != tc.mysql {
+			t.Errorf("%q: %v, MariaDB's %v, MySQL's %v", tc.set, err, g.Of(true), g.Of(false))
+		}
+	}
+}

@@ -207,6 +207,11 @@ type Statement struct {
 	Reason  RouteReason
 	Hint    Hint
 	Many    bool // several statements: Effects are those of all of them
+
+	// GTIDs is where, in the text, a comment `/* gtid=... */` has what a read is to
+	// see, from its first byte up to its last; both are 0 without one. It stands
+	// where a Hint may.
+	GTIDs [2]int32
 }
 
 // Classify reads sql, the text of a COM_QUERY or COM_STMT_PREPARE, and says

@@ -58,8 +58,13 @@ func (l *lexer) comment(i int) bool {
 		return l.conditional(i, body)
 	case body[0] == '+':
 		return l.optimizerHint(body)
-	case l.hinting && l.hint == HintNone:
-		l.hint = hintOf(body)
+	case l.hinting:
+		if l.hint == HintNone {
+			l.hint = hintOf(body)
+		}
+		if from, to, ok := hintValue(body, "gtid"); ok && l.gtids[1] == 0 {
+			l.gtids = [2]int32{int32(i + 2 + from), int32(i + 2 + to)}
+		}
 	}
 	return true
 }
@@ -118,20 +123,33 @@ func (l *lexer) optimizerHint(body []byte) bool {
 
 // hintOf reads a comment's body such as " route=primary ".
 func hintOf(body []byte) Hint {
-	const key = "route"
-	body = bytes.TrimSpace(body)
-	if len(body) <= len(key) || !equalFold(body[:len(key)], key) {
-		return HintNone
-	}
-	body = bytes.TrimSpace(body[len(key):])
-	if len(body) == 0 || body[0] != '=' {
-		return HintNone
-	}
-	switch body = bytes.TrimSpace(body[1:]); {
-	case equalFold(body, "primary"):
+	from, to, _ := hintValue(body, "route")
+	switch value := body[from:to]; {
+	case equalFold(value, "primary"):
 		return HintPrimary
-	case equalFold(body, "replica"):
+	case equalFold(value, "replica"):
 		return HintReplica
 	}
 	return HintNone
+}
+
+// hintValue is where the value in a comment's body such as " key=value " lies.
+func hintValue(body []byte, key string) (from, to int, ok bool) {
+	skip := func() {
+		for from < len(body) && byteClasses[body[from]] == classSpace {
+			from++
+		}
+	}
+	skip()
+	if len(body)-from <= len(key) || !equalFold(body[from:from+len(key)], key) {
+		return 0, 0, false
+	}
+	from += len(key)
+	skip()
+	if from == len(body) || body[from] != '=' {
+		return 0, 0, false
+	}
+	from++
+	skip()
+	return from, from + len(bytes.TrimRight(body[from:], " \t\n\v\f\r")), true
 }

@@ -49,9 +49,10 @@ type lexer struct {
 	hinting    bool // a comment here may be a Hint
 	inCode     bool // inside of a /*! comment
 	hint       Hint
-	code       int  // how many /*! comments there were
-	optimizer  bool // has met an optimizer hint that changes variables
-	bad        bool // the text cannot be read with certainty from here on
+	gtids      [2]int32 // of Statement
+	code       int      // how many /*! comments there were
+	optimizer  bool     // has met an optimizer hint that changes variables
+	bad        bool     // the text cannot be read with certainty from here on
 }
 
 type byteClass uint8

@@ -58,7 +58,7 @@ func (s *scanner) statement() Statement {
 		}
 		many = true
 	}
-	st := Statement{Effects: s.effects, Hint: s.hint, Many: many}
+	st := Statement{Effects: s.effects, Hint: s.hint, Many: many, GTIDs: s.gtids}
 	if s.code > 0 {
 		s.must(ReasonConditionalComment)
 	}

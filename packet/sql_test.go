@@ -168,3 +168,24 @@ func BenchmarkClassify(b *testing.B) {
 		})
 	}
 }
+
+func TestCommentsWithGTIDs(t *testing.T) {
+	for _, tc := range []struct{ sql, want string }{
+		{"SELECT a FROM t", ""},
+		{"/* gtid=0-1-7 */ SELECT a FROM t", "0-1-7"},
+		{"SELECT /*gtid = 0-1-7,\n1-1-8*/ a FROM t", "0-1-7,\n1-1-8"},
+		{"/* route=replica */ /* GTID=0-1-7 */ SELECT a FROM t", "0-1-7"},
+		{"/* gtid=0-1-7 */ SELECT /* gtid=0-1-8 */ a FROM t", "0-1-7"},
+		{"SELECT a /* gtid=0-1-7 */ FROM t", ""},
+		{"/* gtid */ /* gtid= */ /* gtids=0-1-7 */ SELECT a FROM t", ""},
+		{`/* gtid=0-1-7 */ SELECT "a" FROM t`, "0-1-7"}, // read twice
+		{"/* gtid=0-1-7 */ SELECT 'é' FROM t", "0-1-7"},
+	} {
+		for _, lex := range []Lex{0, LexMariaDB, LexAnsiQuotes, LexMultiByte} {
+			st := Classify([]byte(tc.sql), lex)
+			if got := tc.sql[st.GTIDs[0]:st.GTIDs[1]]; got != tc.want {
+				t.Errorf("%q: %q, want %q", tc.sql, got, tc.want)
+			}
+		}
+	}
+}

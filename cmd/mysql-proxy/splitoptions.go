@@ -14,8 +14,8 @@ var splitOptions = []option{
 		help:    "auto: with read-only backends and no script, reads that are as good there go to them, everything else to a read/write backend; off: read-only backends are only for scripts, as they always were",
 		dst:     func(s *settings) any { return &s.Splitting }},
 	{long: "consistency", live: true, kind: stringKind, arg: "WHAT", def: "session", group: "proxy",
-		choices: []string{"session", "primary-writes"},
-		help:    "what a read at a read-only backend sees; session: at least what its own session has written; primary-writes: what is there, be it older than that",
+		choices: []string{"session", "primary-writes", "strong-global"},
+		help:    "what a read at a read-only backend sees; session: at least what its own session has written; primary-writes: what is there, be it older than that; strong-global: at least what anybody had written when it began, for which the primary is asked before each read",
 		dst:     func(s *settings) any { return &s.Consistency }},
 	{long: "multiplex", live: true, kind: stringKind, arg: "HOW", def: "off", group: "proxy",
 		choices: []string{"off", "on"},
@@ -59,4 +59,4 @@ func (s *settings) splits() bool {
 }
 
 // consistencies are the choices of --consistency.
-var consistencies = map[string]engine.Consistency{"session": engine.ConsistencySession, "primary-writes": engine.ConsistencyNone}
+var consistencies = map[string]engine.Consistency{"session": engine.ConsistencySession, "primary-writes": engine.ConsistencyNone, "strong-global": engine.ConsistencyGlobal}
