@@ -68,13 +68,14 @@ func (b *Backend) State() BackendState { return BackendState(b.state.Load()) }
 func (b *Backend) Clients() int { return int(b.clients.Load()) }
 
 // reached is told that the backend has taken a connection. Where probes tell
-// whether one that is DOWN is back, that is not enough.
-func (b *Backend) reached() {
+// whether one that is DOWN is back, that is not enough. It tells whether its state
+// has changed.
+func (b *Backend) reached() (changed bool) {
 	b.connects.Add(1)
 	if b.probed.on.Load() && b.State() == BackendDown {
-		return
+		return false
 	}
-	b.set(BackendUp, "")
+	return b.set(BackendUp, "")
 }
 
 // suspect is told that a session with the backend has ended without a word.
@@ -117,6 +118,8 @@ func (b *Backend) changed(s BackendState, why string) {
 type backends struct {
 	roster  atomic.Pointer[roster]
 	checked atomic.Int64 // unix seconds of the last wake-up
+
+	ordered bool // the first that is not DOWN takes sessions
 
 	auto bool                    // probes tell who is the primary
 	lead atomic.Pointer[Backend] // who it is then, nil while nobody is
@@ -194,7 +197,8 @@ func (bs *backends) wake(now time.Time, woken func(*Backend)) {
 }
 
 // take chooses the read/write backend with the fewest clients that is open,
-// one that has room for sessions before others, the first of equals, and counts the client that asked to it. It is nil if
+// one that has room for sessions before others, the first of equals, or just the first
+// of all (FailoverOrdered), and counts the client that asked to it. It is nil if
 // there is none. release gives it back.
 func (bs *backends) take() *Backend {
 	if bs.auto {
@@ -203,6 +207,13 @@ func (bs *backends) take() *Backend {
 			return nil
 		}
 		b.clients.Add(1)
+		return b
+	}
+	if bs.ordered {
+		b := bs.first()
+		if b != nil {
+			b.clients.Add(1)
+		}
 		return b
 	}
 	for {

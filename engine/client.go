@@ -94,6 +94,7 @@ type client struct {
 	quit      bool // COM_QUIT has passed
 	unsafe    bool // a backend did not offer the TLS that it must
 	tries     uint8
+	seat      int32 // its place among those that wait for a primary, from 1; 0: it does not
 
 	shown   packet.Capability  // of the greeting that the client saw
 	auth    *auth              // the dialogue that is on, nil if none is
@@ -103,6 +104,7 @@ type client struct {
 	fileSeq byte               // sequence id of the next packet of a file, if zip is there
 	timer   reactor.Timer      // of whatever is awaited
 	ticket  *ticket            // it waits for a session with a backend, see slots.go
+	until   time.Duration      // when the wait for a primary ends, on the loop's clock; 0: it has not begun
 	since   time.Duration      // on the loop's clock
 	active  time.Duration      // when bytes came last, from either side
 
@@ -168,12 +170,11 @@ func (c *client) dial(b *Backend) {
 		if b != nil {
 			b.release()
 		}
-		e.cfg().Log.Error("all backends are down", "client", c.remote.String())
-		if c.unsafe {
-			c.end(ReasonServerNoTLS, nil)
-		} else {
-			c.end(ReasonNoBackend, nil)
+		if !c.unsafe && c.seeks() {
+			c.loop.Disarm(&c.timer)
+			return
 		}
+		c.homeless()
 		return
 	}
 	c.tries++
@@ -203,7 +204,7 @@ func (c *client) dial(b *Backend) {
 
 // greet shows the client the backend's greeting. p is the packet.
 func (c *client) greet(p packet.Packet, shown packet.Capability) {
-	c.shown = shown
+	c.shown, c.until = shown, 0
 	c.enter(clientLogin)
 	c.write(p)
 	c.release() // it may have spoken first, which a server would take as well
@@ -494,6 +495,7 @@ func (c *client) end(r CloseReason, cause error) {
 		return
 	}
 	c.reason, c.cause, c.last = r, cause, c.state
+	c.unseat()
 	if r.tells() {
 		if seq, ok := c.errSeq(r); ok {
 			c.write(r.appendERR(nil, seq, c.state != clientGreeting))

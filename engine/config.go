@@ -39,10 +39,17 @@ type Config struct {
 	PoolNoChangeUser bool
 
 	// Split has a session that no script steers read from read-only backends where
-	// that is safe. It is set only if there are any.
+	// that is safe. Without any, such a session can still go on at another
+	// read/write backend when its own has died (move.go).
 	Split bool
 	// Consistency is what such a read sees (--consistency).
 	Consistency Consistency
+
+	// Failover is which of several read/write backends is taken (--failover), and
+	// FailoverWait for how long clients, but for those of a script, wait while there
+	// is none (--failover-wait); 0: not at all.
+	Failover     Failover
+	FailoverWait time.Duration
 
 	// Multiplex has a session that splits give its server sessions to others while
 	// it is idle, after MultiplexDelay, where nothing of it is lost by that

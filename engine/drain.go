@@ -119,6 +119,10 @@ func (sp *splitting) vacates(b *Backend) {
 	if r := sp.reader; r != nil && r.backend == b && sp.c.server != r && r.state == serverReady {
 		sp.dropReader()
 	}
+	if h := sp.home; h != nil && h.backend == b {
+		sp.moves = sp.c.loop.engine.backends.overtakes(b)
+		sp.moveOn()
+	}
 }
 
 var errMaintenance = errors.New("the backend is taken out of service")
@@ -152,10 +156,7 @@ func (c *client) expel(b *Backend) {
 			}
 		}
 	}
-	h := c.server
-	if c.sp != nil && c.sp.home != nil {
-		h = c.sp.home
-	}
+	h := c.home()
 	switch {
 	case h == nil || h.backend != b:
 	case c.sp != nil && c.sp.home == h && h.quiet() && c.sp.orphaned(h):

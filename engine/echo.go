@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 
 	"mysqlproxy/packet"
 )
@@ -25,12 +26,18 @@ type traces struct {
 	warned     bool  // there may be warnings at home,
 	stale      bool  // but those would be gone: a read that clears them was at the reader
 	readWarned bool  // the read has left warnings at the reader
+	lost       bool  // what there was is gone with a home that has died
 }
 
 // echoes tells whether the last read has to be repeated at home before a statement
 // runs there, and does so.
 func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 	t := &sp.traces
+	if t.lost && asksBack(st) {
+		sp.wait(wishAnswer) // so that it has a response
+		sp.c.end(ReasonServerLost, errLeft)
+		return true
+	}
 	asks := false
 	if st.Effects&packet.EffectRowState != 0 && st.Route != packet.RouteLast && (t.before == atReader || t.found) {
 		text := bytes.ToLower(sql)
@@ -47,6 +54,13 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 		sp.repeats(sp.question)
 	}
 	return true
+}
+
+var errLeft = errors.New("the statement asks for what the one before has left at a primary that is gone")
+
+// asksBack tells whether a statement may ask for what the one before it has left.
+func asksBack(st packet.Statement) bool {
+	return st.Many || st.Route == packet.RouteLast || st.Effects&(packet.EffectRowState|packet.EffectUnknown|packet.EffectFunction) != 0
 }
 
 // repeats has home answer a command that the reader has answered. Nobody gets to
@@ -80,7 +94,7 @@ func (t *traces) leaves(at where, was outcome, why RouteReason, clears bool) {
 			return // what the last statement has left is still there
 		}
 	}
-	t.before, t.readWarned = atHome, false
+	t.before, t.readWarned, t.lost = atHome, false, false
 	says := was.failed || was.warns
 	t.warned, t.stale = says || t.warned && !clears, t.stale && !says && !clears
 	if was.rows || why == RouteReason(packet.ReasonInto) {

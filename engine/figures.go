@@ -24,6 +24,9 @@ type Figures struct {
 	Pins     []PinFigures     // those of no session too; empty without splitting
 	Closes   []CloseFigures   // those of no session too
 	Splits   uint64           // how often more than one backend was found to be a primary
+	// WaitingForPrimary is how many sessions wait for a read/write backend, while there
+	// is none: new ones, and those with a command.
+	WaitingForPrimary int
 	// Identities are of sessions that are logged in; empty without splitting.
 	Identities []IdentityFigures
 	Hooks      []HookFigures // of the script, in the order of a session's life; empty without one
@@ -206,6 +209,7 @@ func (e *Engine) Figures(ctx context.Context) (Figures, error) {
 	var all tally
 	for _, l := range loops {
 		f.Loops = append(f.Loops, l.loop)
+		f.WaitingForPrimary += l.waiting
 		all.add(&l.tally)
 	}
 	for _, b := range e.backends.all() {

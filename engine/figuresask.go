@@ -117,6 +117,7 @@ func (t *backendTally) fill(f *BackendFigures) {
 type loopFigures struct {
 	tally
 	loop     LoopFigures
+	waiting  int                       // for a primary
 	backends map[*Backend]backendTally // of now: there may be others by the time that this is read
 }
 
@@ -124,7 +125,8 @@ type loopFigures struct {
 func (l *loop) figures() *loopFigures {
 	r := l.Figures()
 	f := &loopFigures{
-		tally: tally{routes: l.routes, closes: l.closes, hooks: l.hooks, pins: l.pinned, owned: l.owned, anonymous: l.anonymous},
+		waiting: len(l.seekers.list),
+		tally:   tally{routes: l.routes, closes: l.closes, hooks: l.hooks, pins: l.pinned, owned: l.owned, anonymous: l.anonymous},
 		loop: LoopFigures{
 			Number: l.number, Sessions: l.n - l.admins, Admin: l.admins, Accepted: l.accepted, Commands: l.work.commands, BytesIn: l.work.in, BytesOut: l.work.out,
 			Turns: r.Turns, Busy: r.Busy, Waiting: r.Waiting, Buffers: r.Buffers,

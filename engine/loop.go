@@ -38,6 +38,9 @@ type loop struct {
 	collected  []byte          // memory for the next response that is collected for a script
 	injections hook.Injections // those that are over
 
+	seekers seekers       // clients that wait for a primary
+	vigil   reactor.Timer // when sessions with backends that are DOWN are looked at again
+
 	dice *rand.Rand // for the choice of a replica
 
 	sweep    reactor.Timer // when idle sessions are looked at

@@ -80,7 +80,7 @@ func (sp *splitting) rest() {
 		return // what comes next tries again
 	}
 	if sp.state.inserted {
-		sp.ask(sp.home, ownInsertID, append([]byte{byte(packet.ComQuery)}, "SELECT LAST_INSERT_ID()"...))
+		sp.ask(sp.home, ownInsertID, append([]byte{byte(packet.ComQuery)}, asksInsertID...))
 		return
 	}
 	sp.park()
@@ -223,7 +223,7 @@ func (s *server) serves(sp *splitting, caps packet.Capability) bool {
 // wake takes the command that p begins with while there is no home: it waits
 // until there is one.
 func (sp *splitting) wake(p []byte) (used int) {
-	c, l := sp.c, sp.c.loop
+	c := sp.c
 	if sp.refusing {
 		return sp.refuse(p)
 	}
@@ -235,33 +235,16 @@ func (sp *splitting) wake(p []byte) (used int) {
 		c.end(ReasonClientQuit, nil)
 		return len(p)
 	}
-	if sp.wish == wishHome {
-		if len(p) > mostWaiting {
+	if sp.wish == wishHome || sp.replays || c.seat > 0 {
+		if len(p) > mostWaiting || c.ticket == nil {
 			c.hold()
 		}
+		sp.wish = wishHome
 		return 0
 	}
 	c.hold()
-	sp.wish = wishHome
-	b := sp.primary
-	if !b.open() || !l.engine.backends.leads(b) {
-		l.engine.backends.wake(time.Now(), l.engine.woken)
-		if b = l.engine.backends.take(); b == nil {
-			c.end(ReasonNoBackend, nil)
-			return len(p)
-		}
-		b.release()
-	}
-	b.clients.Add(1)
-	if s := l.pool(b).newest(sp, sp.caps); s != nil {
-		sp.woken(b, s)
-		return 0
-	}
-	c.await(b, sp, func(s *server) { sp.woken(b, s) })
-	if c.ticket != nil {
-		l.Arm(&sp.timer, l.engine.cfg().Pool.Wait)
-		c.release() // so that its end is seen
-	}
+	c.tries = 0
+	sp.seek()
 	return 0
 }
 
@@ -293,7 +276,7 @@ func (sp *splitting) woken(b *Backend, s *server) {
 	how := opening{database: sp.state.database, collation: sp.collation, caps: sp.caps}
 	c.openAs(b, c.id, how, func(s *server, err error) {
 		if err != nil {
-			c.end(ReasonServerLost, err)
+			sp.missed(b, err)
 			return
 		}
 		sp.restore(s, false, how.database)
@@ -302,6 +285,11 @@ func (sp *splitting) woken(b *Backend, s *server) {
 
 // waitedInVain refuses the command that waits for home.
 func (sp *splitting) waitedInVain() {
+	if sp.replays { // it is not the next that the client has sent
+		sp.c.hold()
+		sp.c.end(ReasonPoolWait, nil)
+		return
+	}
 	sp.wish, sp.refusing = wishNone, true
 	sp.c.hold()
 	sp.c.release() // it comes again
@@ -314,6 +302,8 @@ func (sp *splitting) restore(s *server, used bool, database string) {
 	sp.home, c.server, c.backend = s, s, s.backend
 	reactor.Link(c.conn, s.conn)
 	sp.restored, sp.pooled = 0, used
+	c.until = 0
+	sp.moves = sp.c.loop.engine.backends.overtakes(s.backend)
 	if sp.thread != nil && s.backend == sp.shown {
 		sp.thread.Store(s.thread)
 	}
@@ -321,6 +311,7 @@ func (sp *splitting) restore(s *server, used bool, database string) {
 		sp.reset(s, ownRestore)
 	}
 	sp.track()
+	sp.catchesUp(s)
 	if database != sp.state.database {
 		sp.ask(s, ownRestore, append([]byte{byte(packet.ComInitDB)}, sp.state.database...))
 	}
@@ -372,16 +363,4 @@ func (sp *splitting) reset(s *server, what own) {
 		n := strconv.Itoa(int(own))
 		sp.ask(s, what, append([]byte{byte(packet.ComQuery)}, "SET character_set_client="+n+",character_set_results="+n+",collation_connection="+n...))
 	}
-}
-
-// orphaned is told that home has ended while the session was idle. It tells
-// whether the session can go on without.
-func (sp *splitting) orphaned(s *server) bool {
-	c := sp.c
-	if c.state != clientReady || c.quit || !c.req.Whole() || c.server != s || sp.wish != wishNone || sp.state.inserted || !s.clean() || !sp.portable() || c.loop.draining {
-		return false
-	}
-	sp.leaves(s)
-	sp.home, c.server = nil, nil
-	return true
 }

@@ -208,8 +208,11 @@ func (p *prober) succeeded(f findings, now time.Time) {
 		since = p.since
 	}
 	b.probed.on.Store(true)
-	if b.set(BackendUp, "") && down {
-		p.says(LevelMessage, "backend is up", slog.Int("seconds", int(now.Sub(since).Seconds())))
+	if b.set(BackendUp, "") {
+		if down {
+			p.says(LevelMessage, "backend is up", slog.Int("seconds", int(now.Sub(since).Seconds())))
+		}
+		p.e.turned()
 	}
 	if f.unasked == nil {
 		p.hears("")

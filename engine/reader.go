@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"errors"
 	"strconv"
 	"time"
 
@@ -32,6 +31,7 @@ const (
 	ownHeard               // asks home for the GTIDs of its writes
 	ownInsertID            // asks for LAST_INSERT_ID() before home is given away
 	ownAll                 // asks home for the GTIDs of all writes
+	ownCatchUp             // has a new home wait for the session's writes
 	ownTypes               // has home get the types of a statement's parameters
 )
 
@@ -204,8 +204,8 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 	case ownTypes:
 	case ownPing:
 		return
-	case ownRestore:
-		if failed {
+	case ownRestore, ownCatchUp:
+		if failed && x.own == ownRestore {
 			if sp.unrestored(s) {
 				s.leave()
 				return
@@ -220,7 +220,9 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 	case ownInsertID:
 		if id, err := strconv.ParseUint(firstValue(sp.collect, s.caps), 10, 64); err == nil && !failed {
 			sp.state.insertID, sp.state.inserted = id, false
-			if sp.c.state == clientReady && sp.c.req.Whole() && !sp.c.held && sp.portable() {
+			if sp.moves {
+				sp.moveOn()
+			} else if sp.c.state == clientReady && sp.c.req.Whole() && !sp.c.held && sp.portable() {
 				sp.park()
 				return
 			}
@@ -344,44 +346,15 @@ func (sp *splitting) readerEnded(s *server) {
 	}
 }
 
-// lost is told that b does not answer any more. A read of whose response nothing
-// has come is answered at home. What has begun to come may go on one day, as it
-// may without a proxy.
-func (sp *splitting) lost(b *Backend) {
-	switch r := sp.reader; {
-	case r != nil && r.backend == b:
-		if sp.c.server != r || r.queue.empty() || r.queue.first().own != ownNone || !r.resp.Begun() {
-			sp.readerEnded(r)
-		}
-	case sp.wish == wishReader && sp.c.opening != nil && sp.c.opening.backend == b && sp.c.opening.own != nil:
-		sp.c.opening.own.fail(errLost)
-	}
-}
-
-var errLost = errors.New("it does not answer health probes any more")
-
-// lost gives up what the loop's splitting sessions have with b, which does not
-// answer any more.
-func (l *loop) lost(b *Backend) {
-	if !l.engine.cfg().Split {
-		return
-	}
-	l.each(func(c *client) {
-		if c.sp != nil && c.state < clientClosing {
-			c.sp.lost(b)
-		}
-	})
-	old, _ := l.pool(b).before(l.Now()+1, 0)
-	for _, s := range old {
-		s.retire()
-	}
-}
-
 // again has home answer the read that the reader could not.
 func (sp *splitting) again(why RouteReason) {
 	h := sp.home
-	sp.turn(h)
 	sp.asked = time.Time{}
+	if h == nil {
+		sp.againElsewhere()
+		return
+	}
+	sp.turn(h)
 	command := sp.read
 	if len(sp.question) > 0 {
 		command = sp.question
@@ -403,6 +376,17 @@ func (sp *splitting) again(why RouteReason) {
 		sp.repeated()
 	}
 	sp.touched = sp.c.loop.Now()
+}
+
+// againElsewhere is again while there is no home.
+func (sp *splitting) againElsewhere() {
+	c := sp.c
+	c.server = nil
+	if len(sp.question) > 0 {
+		c.end(ReasonServerLost, nil) // it is about a read that is gone
+		return
+	}
+	sp.replay()
 }
 
 // readOnly tells whether an ERR is for its server's or transaction's being

@@ -24,6 +24,7 @@ const (
 	ReasonLoginTooLarge
 	ReasonLoginRefused
 	ReasonNoBackend
+	ReasonNoPrimary
 	ReasonExhausted
 	ReasonPoolWait
 	ReasonServerRefused
@@ -85,27 +86,30 @@ var reasonTable = [reasons]struct {
 	ReasonLoginTooLarge:     {"login_too_large", FaultClient, 1153, "08S01", "(proxy) the login packet is longer than 128 KiB"},
 	ReasonLoginRefused:      {name: "login_refused", fault: FaultClient},
 	ReasonNoBackend:         {"no_backend", FaultServer, 1105, "", "(proxy) all backends are down"},
-	ReasonExhausted:         {"proxy_exhausted", FaultProxy, 1040, "08004", "(proxy) out of file descriptors or ports for a connection to the backend"},
-	ReasonPoolWait:          {"pool_wait", FaultProxy, 1040, "08004", "(proxy) too many connections: the backend has as many as --pool-max-sessions allows, and none became free within --pool-wait"},
-	ReasonServerRefused:     {name: "server_refused", fault: FaultServer},
-	ReasonServerSilent:      {"server_silent", FaultServer, 1105, "HY000", "(proxy) the backend accepted the connection and sent no greeting"},
-	ReasonServerNoTLS:       {"server_no_tls", FaultServer, 2026, "HY000", "(proxy) the backend does not offer TLS and --backend-tls requires it; set --backend-tls=prefer, or TLS up at the backend"},
-	ReasonServerHandshake:   {"server_handshake", FaultServer, 2026, "HY000", "(proxy) the TLS handshake with the backend failed, the proxy's log says why; see --backend-tls and --backend-tls-ca"},
-	ReasonServerClosed:      {name: "server_closed"},
-	ReasonServerLost:        {"server_lost", FaultServer, 2013, "HY000", "Lost connection to backend server during query"},
-	ReasonServerGoodbye:     {name: "server_goodbye"},
-	ReasonServerTimeout:     {"server_timeout", FaultServer, 2013, "HY000", "(proxy) the backend sent nothing within --proxy-read-timeout"},
-	ReasonServerTooSlow:     {"server_too_slow", FaultServer, 2013, "HY000", "(proxy) the backend took nothing within --proxy-write-timeout"},
-	ReasonServerProtocol:    {"server_protocol", FaultServer, 2027, "HY000", "(proxy) the backend sent a packet that does not belong here"},
-	ReasonScript:            {name: "script"},
-	ReasonNoServer:          {"no_server", FaultProxy, 2013, "HY000", "(proxy) the script has left no backend connection for this command"},
-	ReasonPoolLogin:         {"pool_login", FaultClient, 1045, "28000", "(proxy-pool) login failed"},
-	ReasonCommandTooLarge:   {"command_too_large", FaultClient, 1153, "08S01", "(proxy) a command of more than 64 MiB cannot be given to a script"},
-	ReasonShutdown:          {"shutdown", FaultNobody, 1053, "08S01", "Server shutdown in progress"},
-	ReasonShutdownForced:    {"shutdown_forced", FaultProxy, 1053, "08S01", "Server shutdown in progress"},
-	ReasonMaintenance:       {"maintenance", FaultProxy, 1053, "08S01", "(proxy) the server is taken out of service; connect again"},
-	ReasonInternal:          {"internal", FaultProxy, 1105, "HY000", "(proxy) internal error, see the proxy's log"},
-	ReasonAdminKill:         {"admin_kill", FaultNobody, 1317, "70100", "(proxy) the session was killed by an operator"},
+	// Drivers and frameworks take 2013, by its number, and SQLSTATE class 08 for a
+	// connection that is lost and a statement that may be tried again.
+	ReasonNoPrimary:       {"no_primary", FaultServer, 2013, "08S01", "(proxy) Lost connection: no server took writes within --failover-wait"},
+	ReasonExhausted:       {"proxy_exhausted", FaultProxy, 1040, "08004", "(proxy) out of file descriptors or ports for a connection to the backend"},
+	ReasonPoolWait:        {"pool_wait", FaultProxy, 1040, "08004", "(proxy) too many connections: the backend has as many as --pool-max-sessions allows, and none became free within --pool-wait"},
+	ReasonServerRefused:   {name: "server_refused", fault: FaultServer},
+	ReasonServerSilent:    {"server_silent", FaultServer, 1105, "HY000", "(proxy) the backend accepted the connection and sent no greeting"},
+	ReasonServerNoTLS:     {"server_no_tls", FaultServer, 2026, "HY000", "(proxy) the backend does not offer TLS and --backend-tls requires it; set --backend-tls=prefer, or TLS up at the backend"},
+	ReasonServerHandshake: {"server_handshake", FaultServer, 2026, "HY000", "(proxy) the TLS handshake with the backend failed, the proxy's log says why; see --backend-tls and --backend-tls-ca"},
+	ReasonServerClosed:    {name: "server_closed"},
+	ReasonServerLost:      {"server_lost", FaultServer, 2013, "HY000", "Lost connection to backend server during query"},
+	ReasonServerGoodbye:   {name: "server_goodbye"},
+	ReasonServerTimeout:   {"server_timeout", FaultServer, 2013, "HY000", "(proxy) the backend sent nothing within --proxy-read-timeout"},
+	ReasonServerTooSlow:   {"server_too_slow", FaultServer, 2013, "HY000", "(proxy) the backend took nothing within --proxy-write-timeout"},
+	ReasonServerProtocol:  {"server_protocol", FaultServer, 2027, "HY000", "(proxy) the backend sent a packet that does not belong here"},
+	ReasonScript:          {name: "script"},
+	ReasonNoServer:        {"no_server", FaultProxy, 2013, "HY000", "(proxy) the script has left no backend connection for this command"},
+	ReasonPoolLogin:       {"pool_login", FaultClient, 1045, "28000", "(proxy-pool) login failed"},
+	ReasonCommandTooLarge: {"command_too_large", FaultClient, 1153, "08S01", "(proxy) a command of more than 64 MiB cannot be given to a script"},
+	ReasonShutdown:        {"shutdown", FaultNobody, 1053, "08S01", "Server shutdown in progress"},
+	ReasonShutdownForced:  {"shutdown_forced", FaultProxy, 1053, "08S01", "Server shutdown in progress"},
+	ReasonMaintenance:     {"maintenance", FaultProxy, 1053, "08S01", "(proxy) the server is taken out of service; connect again"},
+	ReasonInternal:        {"internal", FaultProxy, 1105, "HY000", "(proxy) internal error, see the proxy's log"},
+	ReasonAdminKill:       {"admin_kill", FaultNobody, 1317, "70100", "(proxy) the session was killed by an operator"},
 }
 
 func (r CloseReason) String() string { return reasonTable[r].name }

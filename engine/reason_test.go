@@ -89,6 +89,10 @@ func TestEveryReasonIsReached(t *testing.T) {
 		ReasonNoBackend: func(*world) talk {
 			return talk{func(c *Config) { c.Backends = nil }, nil, steps(Drain())}
 		},
+		ReasonNoPrimary: func(*world) talk {
+			return talk{func(c *Config) { c.Backends, c.FailoverWait = nil, time.Millisecond }, nil,
+				steps(ExpectERR(0, 2013, "", "(proxy) Lost connection: no server took writes within --failover-wait"), ExpectEnd())}
+		},
 		ReasonServerRefused: func(*world) talk {
 			return talk{nothing, steps(SendPacket(0, packet.AppendERR(nil, 1040, "", "Too many connections")), Fin()), steps(Drain())}
 		},

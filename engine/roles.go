@@ -70,6 +70,9 @@ func (bs *backends) leads(b *Backend) bool {
 	if bs.auto {
 		return bs.lead.Load() == b
 	}
+	if bs.ordered {
+		return bs.first() == b
+	}
 	return !b.ReadOnly && b.Duty() == DutyOnline
 }
 
@@ -139,6 +142,7 @@ func (e *Engine) elect(ctx context.Context) {
 	}
 	el.last = next
 	bs.lead.Store(next)
+	e.turned()
 	e.cfg().Log.LogAttrs(ctx, LevelMessage, "writes go to another server", slog.String("backend", next.Addr.String()), slog.String("was", was))
 	from := was
 	if lead == nil {
@@ -215,19 +219,15 @@ func (c *client) cutOff(b *Backend) {
 	if c.state >= clientClosing {
 		return
 	}
-	h := c.server
-	if c.sp != nil && c.sp.home != nil {
-		h = c.sp.home
-	}
+	h := c.home()
 	switch {
 	case h != nil && h.backend != b:
-		if c.sp != nil && c.sp.home == h && h.quiet() && c.sp.orphaned(h) {
-			h.enter(serverClosing)
-			h.conn.Close(nil)
+		if c.sp != nil && c.sp.orphaned(h) {
+			h.retire()
 			return
 		}
 		c.end(ReasonServerLost, nil)
 	case c.sp != nil && c.sp.wish == wishHome && c.opening != nil && c.opening.backend != b:
-		c.end(ReasonServerLost, nil)
+		c.opening.own.fail(errLost) // it looks for another
 	}
 }

@@ -37,13 +37,14 @@ const (
 	RouteReplicaLost                              // the replica's session ended over it
 	RouteFull                                     // replicas have as many sessions as they may
 	RouteLagging                                  // no replica is near enough to the primary, or replicates at all
+	RoutePrimaryLost                              // the primary's session ended over it; another one is asked
 	routeReasons                                  // where they end
 )
 
 var routeReasonNames = [...]string{
 	"command", "too_long", "last_statement", "hint", "in_transaction", "autocommit_off", "temporary_table", "table_lock", "named_lock",
 	"session_variable", "next_transaction", "xa", "called", "untracked", "tracking", "pipelined", "statement", "no_identity", "no_replica", "warnings", "behind",
-	"replica_error", "replica_lost", "pool_full", "lagging",
+	"replica_error", "replica_lost", "pool_full", "lagging", "primary_lost",
 }
 
 // String is the reason's name.

@@ -129,7 +129,9 @@ func (s *server) inTransaction() bool {
 // Opened: the backend has taken the connection.
 func (s *server) Opened(*reactor.Conn) {
 	s.enter(serverGreeting)
-	s.backend.reached()
+	if s.backend.reached() {
+		s.loop.engine.turned()
+	}
 	if s.own != nil {
 		s.own.opened()
 	}
@@ -442,7 +444,7 @@ func (s *server) Closed(_ *reactor.Conn, err error) {
 		c.sp.readerEnded(s)
 		return
 	}
-	if c.sp != nil && (s != c.server && c.sp.home != s || c.sp.home == s && (was == serverReady && c.sp.orphaned(s) || c.sp.unrestored(s))) {
+	if c.sp != nil && (s != c.server && c.sp.home != s || was >= serverReady && was < serverClosing && c.sp.home == s && (c.sp.orphaned(s) || c.sp.unrestored(s))) {
 		c.finish()
 		return
 	}

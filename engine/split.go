@@ -38,7 +38,11 @@ type splitting struct {
 	question    []byte // and of what was then asked about it, if anything was
 	readIn      string // the database that it was read in
 	traces      traces
-	demand      wanted      // what the command that is being chosen for has to see
+	demand      wanted // what the command that is being chosen for has to see
+	safe        bool   // the last command that went home is a read that could as well run elsewhere, and ran has it
+	ran         []byte
+	replays     bool        // what is in read is to run once there is a home
+	moves       bool        // another backend takes writes now: home is left when that is possible
 	clears      bool        // the command that is running clears warnings
 	refusal     uint16      // the code of the ERR with which the reader has refused last
 	once        RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
@@ -124,7 +128,7 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 	if sp.after.on || c.server != home || home.queue.n > 0 && home.queue.last().own != ownNone {
 		return nil, sp.wait(wishState)
 	}
-	sp.writing, sp.clears = false, false
+	sp.writing, sp.clears, sp.safe = false, false, false
 	payload := b[packet.HeaderLen:min(len(b), packet.HeaderLen+size)]
 	whole := len(payload) == size
 	if !whole && size <= longestRead && looksAt(q.Command) {
@@ -134,6 +138,9 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 	case packet.ComQuery:
 		return sp.chooseQuery(b, payload, whole)
 	case packet.ComStmtPrepare:
+		if sp.moves && sp.goesOver(true) {
+			return nil, waits
+		}
 		if sp.echoes(packet.Statement{}, nil) {
 			return nil, sp.wait(wishAnswer)
 		}
@@ -181,10 +188,13 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 			sp.after = pending{on: true, effects: packet.EffectUnknown}
 			sp.notes(packet.EffectUnknown)
 		}
-		sp.notes(packet.EffectWrite)
+		sp.state.inserted = true // LAST_INSERT_ID(n) may be in it
 		return sp.goHome(RouteTooLong)
 	}
 	st := packet.Classify(sql, sp.lex())
+	if sp.moves && !asksBack(st) && sp.goesOver(false) {
+		return nil, waits
+	}
 	sp.clears = sp.messages() && clears(st, sql)
 	if st.Reason == packet.ReasonSystemVariable && asksToken(sql) {
 		return sp.tellsToken(b, st, sql)
@@ -211,6 +221,9 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 	}
 	if sp.echoes(st, sql) {
 		return nil, sp.wait(wishAnswer)
+	}
+	if st.Route == packet.RouteReplica && (to == atReader || reason == sp.once) { // nothing of the session keeps it here
+		sp.safe, sp.ran = true, append(sp.ran[:0], b[:packet.HeaderLen+len(payload)]...)
 	}
 	sp.effects(st, sql, sp.lex())
 	return sp.goHome(reason)
@@ -346,6 +359,15 @@ func (sp *splitting) wait(w wish) choice {
 // resume has the command that waits be chosen for again.
 func (sp *splitting) resume() {
 	sp.wish, sp.pooled = wishNone, false
+	switch {
+	case !sp.replays:
+	case sp.home == nil:
+		sp.seek()
+		return
+	default:
+		sp.replays = false
+		sp.again(RoutePrimaryLost)
+	}
 	sp.c.release()
 }
 
@@ -355,12 +377,12 @@ func (sp *splitting) count(to where, why RouteReason) {
 	l.routes[to][why]++
 	sp.went, sp.wentFor, sp.routed = to, why, true
 	if l.engine.cfg().explains {
-		b := sp.home.backend
-		if to == atReader {
-			b = sp.reader.backend
+		b := sp.reader
+		if to == atHome {
+			b = sp.home
 		}
 		l.engine.cfg().Log.LogAttrs(context.Background(), slog.LevelDebug, "route",
-			slog.String("client", sp.c.remote.String()), slog.String("backend", b.Addr.String()), slog.String("reason", why.String()))
+			slog.String("client", sp.c.remote.String()), slog.String("backend", b.backend.Addr.String()), slog.String("reason", why.String()))
 	}
 }
 
@@ -449,6 +471,8 @@ func (sp *splitting) end() {
 	}
 	if sp.home != nil {
 		c.server = sp.home
+	} else if c.server == sp.reader {
+		c.server = nil
 	}
 	sp.dropReader()
 }

@@ -29,7 +29,11 @@ loop:
 				sp.readerEnded(s)
 				return len(p)
 			}
-			if n, end = s.unasked(p, n); end != reasonNone && c.server != s {
+			if n, end = s.unasked(p, n); end != reasonNone && sp.orphaned(s) {
+				s.retire() // the client does not miss it
+				return len(p)
+			}
+			if end != reasonNone && c.server != s {
 				c.end(ReasonServerLost, nil) // its word cannot stand in the middle of the reader's response
 				return len(p)
 			}
@@ -98,6 +102,9 @@ loop:
 	}
 	if sp.state.pins != sp.countedPins && c.state < clientClosing {
 		sp.countPins(sp.state.pins)
+	}
+	if c.held && sp.home == nil && c.server == nil && sp.wish == wishState {
+		sp.resume()
 	}
 	if c.held && sp.home != nil && (sp.wish == wishNone || sp.wish == wishState) && sp.home.state >= serverReady && !sp.home.queue.full() && !sp.home.dialogue {
 		sp.resume()
@@ -168,16 +175,17 @@ type outcome struct {
 	rows          bool // it ended in rows
 	failed, warns bool
 	told          bool // the server had the occasion to say what the command did
+	keepsID       bool // LAST_INSERT_ID() is what it was
 	open          bool // the session is in a transaction; after an ERR, it was before
 }
 
 // outcome is that of the response that has just ended.
 func (s *server) outcome() outcome {
 	x := s.queue.first()
-	ok, _, _ := s.resp.Counted() // the EOF behind rows has no place for it
+	ok, _, id := s.resp.Counted() // the EOF behind rows has no place for it
 	return outcome{
 		command: x.Command, writes: x.writes, rows: !ok && !s.resp.Failed() && x.Command != packet.ComStmtPrepare, failed: s.resp.Failed(), warns: s.resp.Warnings() != 0,
-		told: (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed(), open: s.inTransaction(),
+		told: (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed(), open: s.inTransaction(), keepsID: ok && id == 0,
 	}
 }
 
@@ -187,6 +195,10 @@ func (sp *splitting) done(s *server, was outcome) {
 		sp.traces.leaves(atReader, was, sp.why, false)
 		sp.at.warned = was.warns || was.failed || sp.at.warned && !sp.clears
 		sp.settles()
+		if sp.home == nil { // it has died meanwhile
+			sp.c.server = nil
+			return
+		}
 		sp.turn(sp.home)
 		return
 	}

@@ -112,6 +112,7 @@ const passing = packet.EffectWrite | packet.EffectUserVariable | packet.EffectPr
 func (sp *splitting) effects(st packet.Statement, sql []byte, lex packet.Lex) {
 	sp.writing = st.Effects&mayWrite != 0
 	sp.notes(st.Effects)
+	sp.state.inserted = sp.state.inserted || st.Many && st.Effects&packet.EffectWrite != 0
 	if e := st.Effects &^ passing; e != 0 || sp.state.pins&pinNext != 0 {
 		sp.after = sp.foresee(e, st.Many, sql, lex)
 		sp.after.consumes = consumes(st.Reason)
@@ -135,7 +136,7 @@ const mayWrite = packet.EffectWrite | packet.EffectUnknown | packet.EffectFuncti
 func (sp *splitting) notes(e packet.Effects) {
 	sp.state.tied = sp.state.tied || e&tying != 0
 	sp.called = sp.called || e&(packet.EffectUnknown|packet.EffectFunction) != 0
-	sp.state.inserted = sp.state.inserted || e&(packet.EffectLastInsertID|packet.EffectWrite|packet.EffectUnknown) != 0
+	sp.state.inserted = sp.state.inserted || e&(packet.EffectLastInsertID|packet.EffectUnknown) != 0
 }
 
 // foresee reads off a statement what e says is in it.
@@ -193,6 +194,9 @@ func (sp *splitting) happened(was outcome) {
 	st := &sp.state
 	if a.consumes {
 		st.pins &^= pinNext
+	}
+	if was.writes && !was.keepsID {
+		st.inserted = true
 	}
 	failed, told := was.failed, was.told && st.tracked
 	if was.writes && !told || failed && (was.writes || was.open) {

@@ -54,6 +54,8 @@ type settings struct {
 	Multiplex        string
 	MultiplexDelay   time.Duration
 	Pool             engine.PoolConfig
+	Failover         string
+	FailoverWait     time.Duration
 	ProxyLuaScript   string
 	Profiling        bool
 	FixBug25371      bool

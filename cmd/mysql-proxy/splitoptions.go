@@ -17,6 +17,13 @@ var splitOptions = []option{
 		choices: []string{"session", "primary-writes", "strong-global"},
 		help:    "what a read at a read-only backend sees; session: at least what its own session has written; primary-writes: what is there, be it older than that; strong-global: at least what anybody had written when it began, for which the primary is asked before each read",
 		dst:     func(s *settings) any { return &s.Consistency }},
+	{long: "failover", kind: stringKind, arg: "HOW", def: "balanced", group: "proxy",
+		choices: []string{"balanced", "ordered"},
+		help:    "with several read/write backends and no script; balanced: a new session goes to the one with the fewest clients; ordered: all sessions and writes go to the first one that is up, in the order in which they are given, and back to it when it is up again. Idle sessions without state that only their server has move; the others go on where they are until their transaction or that state ends. With roles=auto servers say themselves which one takes writes",
+		dst:     func(s *settings) any { return &s.Failover }},
+	{long: "failover-wait", live: true, kind: secondsKind, arg: "SECONDS", def: "10", group: "proxy",
+		help: "without a script: how long new sessions, and statements of sessions whose server has died, wait for a read/write backend while there is none, before they get an error; 0: not at all",
+		dst:  func(s *settings) any { return &s.FailoverWait }},
 	{long: "multiplex", live: true, kind: stringKind, arg: "HOW", def: "off", group: "proxy",
 		choices: []string{"off", "on"},
 		help:    "on: a session that is idle, and of which the servers keep nothing that could not be had again, gives its connections to other sessions of its user; for many idle clients",
@@ -52,9 +59,13 @@ func (s *settings) checkPool() error {
 	return nil
 }
 
-// splits tells whether sessions without a script read from read-only backends.
+// failovers are the choices of --failover.
+var failovers = map[string]engine.Failover{"balanced": engine.FailoverBalanced, "ordered": engine.FailoverOrdered}
+
+// splits tells whether sessions without a script read from read-only backends, or
+// may at least go on at another read/write one, which takes the same.
 func (s *settings) splits() bool {
-	several := len(s.ReadOnlyBackends) > 0 || s.Roles == "auto" && len(s.Backends) > 1
+	several := len(s.ReadOnlyBackends) > 0 || (s.Roles == "auto" || s.Failover == "ordered") && len(s.Backends) > 1
 	return s.Splitting != "off" && s.ProxyLuaScript == "" && several
 }
 

@@ -74,6 +74,8 @@ func plainConfig(s *settings, log *slog.Logger) engine.Config {
 		MultiplexDelay:   s.MultiplexDelay,
 		Digests:          digestModes[s.Digests],
 		Pool:             s.Pool,
+		Failover:         failovers[s.Failover],
+		FailoverWait:     s.FailoverWait,
 	}
 }
 
