@@ -113,7 +113,7 @@ func TestAllBackendsDown(t *testing.T) { onEveryFlavour(t, testAllBackendsDown) 
 
 func testAllBackendsDown(t *testing.T) {
 	first, second := bed.Primary, bed.Replicas[0]
-	p := startProxy(t, []string{first.Addr, second.Addr})
+	p := startProxy(t, []string{first.Addr, second.Addr}, "--failover-wait=0")
 	s := openSession(t, p.addr)
 	s.mustAsk("SELECT 1", "1")
 	bed.control(t, "kill "+first.Name)

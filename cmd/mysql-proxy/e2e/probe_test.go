@@ -168,7 +168,7 @@ func TestRoles(t *testing.T) {
 }
 
 func testRoles(t *testing.T, flavour string) {
-	p := startProbed(t, flavour, "--roles=auto")
+	p := startProbed(t, flavour, "--roles=auto", "--failover-wait=0")
 	first, second := bed.Primary, bed.Replicas[0]
 	defer func() { bed.Replicas = nil }() // the one that is promoted writes by itself
 	s := openSession(t, p.addr)
@@ -216,7 +216,7 @@ func notes(t *testing.T, s server, body string) (n int) {
 }
 
 func testProbes(t *testing.T, flavour string) {
-	p := startProbed(t, flavour, "--max-replica-lag=2")
+	p := startProbed(t, flavour, "--max-replica-lag=2", "--failover-wait=0")
 	primary, first, second := bed.Primary, bed.Replicas[0], bed.Replicas[1]
 	r, end := startReads(t, p)
 	readsAt := func(s server) {
