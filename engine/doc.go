@@ -16,7 +16,7 @@
 // a count, and nothing is copied unless a socket takes less than it is given.
 //
 //	engine.go    Engine: loops, listeners, start and stop
-//	config.go    what it runs with
+//	config.go    what it runs with; live.go and reload.go: while it runs
 //	loop.go      loop: the sessions of one event loop, and how they drain
 //	backend.go   Backend: a configured server, its state, which one is taken
 //	client.go    client: the session with a client
@@ -40,6 +40,7 @@
 // What backends are fit for, and which replica is read from:
 //
 //	backend.go   Backend: what connects show
+//	duty.go      Duty: what an operator has it do; drain.go how its sessions leave it
 //	health.go    Health: what probes find
 //	probe.go     prober: one for each backend, on its own goroutine
 //	probeask.go  what it asks a server

@@ -6,6 +6,7 @@
 //	worker.go, wire.go             settings -> a running engine
 //	tls.go, watch.go               its TLS, of files that may change
 //	identityusers.go               what it knows of clients' passwords
+//	reload.go, sources.go, kept.go other settings while it runs
 //	log.go, sink.go                the log
 //	try.go and its kind            mysql-proxy test: a script tried without a server
 //

@@ -44,7 +44,7 @@ var mainOptions = []option{
 		help:    "log this level and what is more severe: error, critical, warning, message, info, debug",
 		dst:     func(s *settings) any { return &s.LogLevel }},
 	{long: "log-file", kind: fileKind, arg: "FILE", defText: "standard error", group: mainGroup,
-		help: "append the log to FILE; SIGHUP opens it again",
+		help: "append the log to FILE; SIGHUP opens it again, and reads the defaults-file again",
 		dst:  func(s *settings) any { return &s.LogFile }},
 	{long: "log-use-syslog", kind: flagKind, group: mainGroup,
 		help: "log to syslog",
