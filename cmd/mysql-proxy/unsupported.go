@@ -15,7 +15,7 @@ var plugins = []string{"proxy", "admin"}
 // leftOut are MySQL Proxy's other plugins, and why they are not here.
 var leftOut = map[string]string{
 	"debug": "it would run any text as Lua, without a password, for whoever connects; " +
-		"instead, try scripts with \"mysql-proxy test\", and look into a running proxy with --admin-lua-script",
+		"instead, try scripts with \"mysql-proxy test\", and look into a running proxy by the console of the plugin admin",
 	"replicant": "all that it did was to write binlog files to the log; mysqlbinlog shows them",
 }
 

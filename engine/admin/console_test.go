@@ -80,16 +80,16 @@ func atWork() *proxy {
 			Started: start, Now: start.Add(100 * time.Second), Version: "1.2.3",
 			Backends: []engine.BackendFigures{
 				{Index: 0, Address: "10.0.0.1:3306", Type: "rw", State: "up", Health: "good", Role: "primary", Leads: true, Weight: 1, Clients: 2, Idle: 1, ProbeLatency: 1500 * time.Microsecond,
-					Duty: "online", Servers: 3, Since: start, Connects: 4, Commands: 5, BytesIn: 6, BytesOut: 7, Probes: 8},
+					Duty: "online", Servers: 3, Waiting: 1, Since: start, Connects: 4, Commands: 5, BytesIn: 6, BytesOut: 7, Probes: 8},
 				{Index: 1, Address: "10.0.0.2:3306", Type: "ro", State: "down", Health: "down", Role: "replica", Weight: 3, Lag: 2500 * time.Millisecond, LagKnown: true, UUID: "u-2",
 					Duty: "draining", Failures: 9, ProbeFailures: 10, LastError: "no route", LastAt: start},
 				{Index: 2, Address: "10.0.0.10:3306", Type: "ro", State: "up", Health: "good", Role: "replica", Weight: 1, LagKnown: true, Duty: "maintenance"},
 			},
-			Loops:      []engine.LoopFigures{{Number: 0, Sessions: 2, Admin: 1, Accepted: 5, Commands: 40, BytesIn: 100, BytesOut: 1000, Servers: 4, Turns: 9, Waiting: 8, Buffers: 7}, {Number: 1, Sessions: 1, Accepted: 2, Commands: 10, BytesIn: 20, BytesOut: 200}},
-			Routes:     []engine.RouteFigures{{To: "primary", Reason: "write", Commands: 7}, {To: "primary", Reason: "ddl"}, {To: "replica", Reason: "read", Commands: 30}},
-			Pins:       []engine.PinFigures{{Reason: "temporary_table", Sessions: 1}, {Reason: "lock"}},
-			Closes:     []engine.CloseFigures{{Reason: "client_quit", Fault: "nobody", Sessions: 3}, {Reason: "server_lost", Fault: "server"}},
-			Splits:     1,
+			Loops:  []engine.LoopFigures{{Number: 0, Sessions: 2, Admin: 1, Accepted: 5, Commands: 40, BytesIn: 100, BytesOut: 1000, Servers: 4, Turns: 9, Busy: 250 * time.Millisecond, Waiting: 8, Buffers: 7}, {Number: 1, Sessions: 1, Accepted: 2, Commands: 10, BytesIn: 20, BytesOut: 200}},
+			Routes: []engine.RouteFigures{{To: "primary", Reason: "write", Commands: 7}, {To: "primary", Reason: "ddl"}, {To: "replica", Reason: "read", Commands: 30}},
+			Pins:   []engine.PinFigures{{Reason: "temporary_table", Sessions: 1}, {Reason: "lock"}},
+			Closes: []engine.CloseFigures{{Reason: "client_quit", Fault: "nobody", Sessions: 3}, {Reason: "server_lost", Fault: "server"}},
+			Splits: 1, CPU: 1500 * time.Millisecond,
 			Identities: []engine.IdentityFigures{{How: "relay", Owned: true, Sessions: 2}, {How: "client_plugin"}},
 			Hooks:      []engine.HookFigures{{Hook: "read_query", Calls: 32, Failures: 1, Timed: 2, Time: time.Millisecond}, {Hook: "disconnect_client", Calls: 1}},
 			Memory:     engine.MemoryFigures{Heap: 1000, HeapGoal: 2000, Total: 9000, Goroutines: 12, GCs: 3, GCPauses: 4 * time.Millisecond},
@@ -202,11 +202,11 @@ func TestViews(t *testing.T) {
 	p := atWork()
 	for sql, want := range map[string]string{
 		"SHOW BACKENDS": "backend_ndx:LONGLONG address:VAR_STRING type:VAR_STRING role:VAR_STRING leads:VAR_STRING duty:VAR_STRING state:VAR_STRING health:VAR_STRING weight:LONGLONG clients:LONGLONG servers:LONGLONG " +
-			"idle:LONGLONG lag_seconds:DOUBLE probe_seconds:DOUBLE since:DATETIME commands:LONGLONG bytes_in:LONGLONG bytes_out:LONGLONG connects:LONGLONG failures:LONGLONG probes:LONGLONG probe_failures:LONGLONG " +
+			"idle:LONGLONG waiting:LONGLONG lag_seconds:DOUBLE probe_seconds:DOUBLE since:DATETIME commands:LONGLONG bytes_in:LONGLONG bytes_out:LONGLONG connects:LONGLONG failures:LONGLONG probes:LONGLONG probe_failures:LONGLONG " +
 			"last_error:VAR_STRING last_error_at:DATETIME uuid:VAR_STRING\n" +
-			"1|10.0.0.1:3306|rw|primary|yes|online|up|good|1|2|3|1|NULL|0.0015|2026-01-02 03:04:05.006|5|6|7|4|0|8|0|NULL|NULL|NULL\n" +
-			"2|10.0.0.2:3306|ro|replica|no|draining|down|down|3|0|0|0|2.5|NULL|NULL|0|0|0|0|9|0|10|no route|2026-01-02 03:04:05.006|u-2\n" +
-			"3|10.0.0.10:3306|ro|replica|no|maintenance|up|good|1|0|0|0|0|NULL|NULL|0|0|0|0|0|0|0|NULL|NULL|NULL",
+			"1|10.0.0.1:3306|rw|primary|yes|online|up|good|1|2|3|1|1|NULL|0.0015|2026-01-02 03:04:05.006|5|6|7|4|0|8|0|NULL|NULL|NULL\n" +
+			"2|10.0.0.2:3306|ro|replica|no|draining|down|down|3|0|0|0|0|2.5|NULL|NULL|0|0|0|0|9|0|10|no route|2026-01-02 03:04:05.006|u-2\n" +
+			"3|10.0.0.10:3306|ro|replica|no|maintenance|up|good|1|0|0|0|0|0|NULL|NULL|0|0|0|0|0|0|0|NULL|NULL|NULL",
 		"SHOW SESSIONS": "id:LONGLONG user:VAR_STRING client:VAR_STRING database:VAR_STRING state:VAR_STRING home:VAR_STRING thread:LONGLONG reader:VAR_STRING waits:VAR_STRING pins:VAR_STRING in_transaction:VAR_STRING " +
 			"last_route:VAR_STRING last_reason:VAR_STRING commands:LONGLONG bytes_in:LONGLONG bytes_out:LONGLONG age_seconds:DOUBLE idle_seconds:DOUBLE statements:LONGLONG identity:VAR_STRING tls:VAR_STRING compression:VAR_STRING " +
 			"script:VAR_STRING admin:VAR_STRING loop:LONGLONG\n" +
@@ -218,8 +218,8 @@ func TestViews(t *testing.T) {
 		"SHOW ROUTES": "route:VAR_STRING reason:VAR_STRING commands:LONGLONG\nprimary|write|7\nreplica|read|30",
 		"SHOW CLOSES": "reason:VAR_STRING fault:VAR_STRING sessions:LONGLONG\nclient_quit|nobody|3",
 		"SHOW LOOPS": "loop:LONGLONG sessions:LONGLONG admin_sessions:LONGLONG servers:LONGLONG accepted:LONGLONG commands:LONGLONG bytes_in:LONGLONG bytes_out:LONGLONG " +
-			"turns:LONGLONG waiting_bytes:LONGLONG buffer_bytes:LONGLONG\n" +
-			"0|2|1|4|5|40|100|1000|9|8|7\n1|1|0|0|2|10|20|200|0|0|0",
+			"turns:LONGLONG busy_seconds:DOUBLE waiting_bytes:LONGLONG buffer_bytes:LONGLONG\n" +
+			"0|2|1|4|5|40|100|1000|9|0.25|8|7\n1|1|0|0|2|10|20|200|0|0|0|0",
 		"SHOW IDENTITIES": "how:VAR_STRING owned:VAR_STRING sessions:LONGLONG\nrelay|yes|2",
 		"SHOW SCRIPTS": "hook:VAR_STRING calls:LONGLONG failures:LONGLONG timed:LONGLONG seconds_per_call:DOUBLE\n" +
 			"read_query|32|1|2|0.0005\ndisconnect_client|1|0|0|NULL",
@@ -232,7 +232,7 @@ func TestViews(t *testing.T) {
 		"SHOW CONFIG": "option:VAR_STRING value:VAR_STRING default:VAR_STRING source:VAR_STRING live:VAR_STRING help:VAR_STRING\n" +
 			"proxy-address|:4040|:4040|default|no|listen here\nadmin-password|***|NULL|file|no|password",
 		"SELECT name, value FROM memory": "name:VAR_STRING value:LONGLONG\nheap|1000\nheap_goal|2000\ntotal|9000\ngoroutines|12\ncollections|3\ncollection_pauses|4000",
-		"SHOW STATUS": "Variable_name:VAR_STRING Value:VAR_STRING\nBytes_received|120\nBytes_sent|1200\nConnections|7\nProxy_admin_sessions|1\nProxy_backends|3\nProxy_backends_up|2\n" +
+		"SHOW STATUS": "Variable_name:VAR_STRING Value:VAR_STRING\nBytes_received|120\nBytes_sent|1200\nConnections|7\nProxy_admin_sessions|1\nProxy_backends|3\nProxy_backends_up|2\nProxy_cpu_seconds|1.5\n" +
 			"Proxy_event_threads|2\nProxy_memory_heap|1000\nProxy_memory_total|9000\nProxy_split_brains|1\nProxy_version|1.2.3\nQuestions|50\nThreads_connected|3\nUptime|100",
 		"SHOW PROCESSLIST": "Id:LONGLONG User:VAR_STRING Host:VAR_STRING db:VAR_STRING Command:VAR_STRING Time:LONGLONG State:VAR_STRING Info:VAR_STRING\n" +
 			"3|app|10.1.1.1:5000|shop|Sleep|1|ready|NULL\n9|batch|10.1.1.2:5000|NULL|Query|0|busy|NULL\n12|||NULL|Connect|0|greeting|NULL",

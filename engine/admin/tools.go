@@ -132,6 +132,7 @@ func (r *request) status() ([]pair, error) {
 		{"Proxy_admin_sessions", number(s.Admin)},
 		{"Proxy_backends", number(len(f.Backends))},
 		{"Proxy_backends_up", number(len(some(f.Backends, func(b *engine.BackendFigures) bool { return b.State == engine.BackendUp.String() })))},
+		{"Proxy_cpu_seconds", f.CPU.Seconds()},
 		{"Proxy_event_threads", number(len(f.Loops))},
 		{"Proxy_memory_heap", number(f.Memory.Heap)},
 		{"Proxy_memory_total", number(f.Memory.Total)},
