@@ -16,16 +16,32 @@ import (
 // kill kills the only session when it is in this state.
 func kill(w *world, state string, queryOnly bool) Step {
 	return Do("kill the session", func(*Conn) error {
-		for {
-			s, err := w.engine().Sessions(w.Context())
-			if err != nil {
-				return err
-			}
-			if len(s) == 1 && s[0].State == state {
-				return w.engine().Kill(w.Context(), s[0].ID, queryOnly)
-			}
+		s, err := w.only(state)
+		if err != nil {
+			return err
 		}
+		return w.engine().Kill(w.Context(), s.ID, queryOnly)
 	})
+}
+
+// busy waits until the only session is.
+func busy(w *world) Step {
+	return Do("wait until the session is busy", func(*Conn) error { _, err := w.only("busy"); return err })
+}
+
+// only waits until the only session is in this state.
+func (w *world) only(state string) (SessionFigures, error) {
+	ctx, cancel := context.WithTimeout(w.Context(), Patience)
+	defer cancel()
+	for {
+		s, err := w.engine().Sessions(ctx)
+		if err != nil {
+			return SessionFigures{}, fmt.Errorf("waiting for a session that is %s: %w", state, err)
+		}
+		if len(s) == 1 && s[0].State == state {
+			return s[0], nil
+		}
+	}
 }
 
 // killer is a session of --health-user that notes the KILLs which it is asked for.

@@ -165,6 +165,13 @@ func TestEveryReasonIsReached(t *testing.T) {
 			return talk{with(&hooks{query: passQuery}), steps(Admit(Caps), ExpectEnd()),
 				steps(Enter(Caps), Send(huge), ExpectERR(4, 1153, "08S01", "(proxy) a command of more than 64 MiB cannot be given to a script"), ExpectEnd())}
 		},
+		ReasonMaintenance: func(w *world) talk {
+			return talk{nothing, served(ExpectPacket(0, query)),
+				steps(Enter(Caps), SendPacket(0, query), busy(w), Do("take the backend out of service", func(*Conn) error {
+					e := w.engine()
+					return e.ForceBackend(w.Context(), e.Backends()[0].Addr.String(), DutyMaintenance, 0)
+				}), ExpectERR(1, 1053, "08S01", reasonTable[ReasonMaintenance].text), ExpectEnd())}
+		},
 		ReasonAdminKill: func(w *world) talk {
 			return talk{nothing, served(ExpectPacket(0, query)),
 				steps(Enter(Caps), SendPacket(0, query), kill(w, "busy", false), ExpectERR(1, 1317, "70100", reasonTable[ReasonAdminKill].text), ExpectEnd())}
