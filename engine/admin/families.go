@@ -148,6 +148,9 @@ var families = []family{
 		help: "How often more than one backend was found to be a primary.",
 		each: func(f *snapshot, put func(float64, ...string)) { put(float64(f.Splits)) }},
 
+	{name: "mysql_proxy_sessions_waiting_for_primary", kind: gauge,
+		help: "Client sessions that wait for a read/write backend while there is none, new ones and those with a command (--failover-wait).",
+		each: func(f *snapshot, put func(float64, ...string)) { put(float64(f.WaitingForPrimary)) }},
 	{name: "mysql_proxy_sessions", kind: gauge, labels: []string{"loop"},
 		help: "Client sessions now, without those of the admin port.",
 		each: ofLoops(func(l *engine.LoopFigures) float64 { return float64(l.Sessions) })},

@@ -36,15 +36,16 @@ func full() engine.Figures {
 			{Number: 0, Sessions: 9, Admin: 10, Accepted: 11, Commands: 12, BytesIn: 13, BytesOut: 14, Servers: 40, Turns: 41, Busy: 56 * time.Millisecond, Waiting: 42, Buffers: 43},
 			{Number: 1, Sessions: 15, Admin: 16, Accepted: 17, Commands: 18, BytesIn: 19, BytesOut: 20, Servers: 44, Turns: 45, Busy: 57 * time.Millisecond, Waiting: 46, Buffers: 47},
 		},
-		Routes:     []engine.RouteFigures{{To: "primary", Reason: "in_transaction", Commands: 21}, {To: "replica", Reason: "read", Commands: 22}},
-		Pins:       []engine.PinFigures{{Reason: "temporary_table", Sessions: 23}},
-		Closes:     []engine.CloseFigures{{Reason: "client_quit", Fault: "nobody", Sessions: 24}, {Reason: "server_lost", Fault: "server"}},
-		Splits:     25,
-		Identities: []engine.IdentityFigures{{How: "relay", Owned: true, Sessions: 48}, {How: "no_password", Sessions: 49}},
-		Hooks:      []engine.HookFigures{{Hook: "read_query", Calls: 50, Failures: 51, Timed: 52, Time: 53 * time.Millisecond}},
-		Latency:    &engine.Histogram{Bounds: []time.Duration{64 * time.Microsecond, 128 * time.Microsecond}, Counts: []uint64{5, 0, 3}, Sum: 58 * time.Second},
-		CPU:        54 * time.Second,
-		Memory:     engine.MemoryFigures{Heap: 26, HeapGoal: 27, Total: 28, Goroutines: 29, GCs: 30, GCPauses: 31 * time.Millisecond},
+		Routes:            []engine.RouteFigures{{To: "primary", Reason: "in_transaction", Commands: 21}, {To: "replica", Reason: "read", Commands: 22}},
+		Pins:              []engine.PinFigures{{Reason: "temporary_table", Sessions: 23}},
+		Closes:            []engine.CloseFigures{{Reason: "client_quit", Fault: "nobody", Sessions: 24}, {Reason: "server_lost", Fault: "server"}},
+		WaitingForPrimary: 59,
+		Splits:            25,
+		Identities:        []engine.IdentityFigures{{How: "relay", Owned: true, Sessions: 48}, {How: "no_password", Sessions: 49}},
+		Hooks:             []engine.HookFigures{{Hook: "read_query", Calls: 50, Failures: 51, Timed: 52, Time: 53 * time.Millisecond}},
+		Latency:           &engine.Histogram{Bounds: []time.Duration{64 * time.Microsecond, 128 * time.Microsecond}, Counts: []uint64{5, 0, 3}, Sum: 58 * time.Second},
+		CPU:               54 * time.Second,
+		Memory:            engine.MemoryFigures{Heap: 26, HeapGoal: 27, Total: 28, Goroutines: 29, GCs: 30, GCPauses: 31 * time.Millisecond},
 	}
 }
 
@@ -126,6 +127,7 @@ func TestMetrics(t *testing.T) {
 
 		`mysql_proxy_backend_sessions{` + a + `}`:                            32,
 		`mysql_proxy_backend_sessions{` + b + `}`:                            0,
+		`mysql_proxy_sessions_waiting_for_primary`:                           59,
 		`mysql_proxy_backend_waiting_sessions{` + a + `}`:                    55,
 		`mysql_proxy_backend_waiting_sessions{` + b + `}`:                    0,
 		`mysql_proxy_loop_busy_seconds_total{loop="0"}`:                      0.056,

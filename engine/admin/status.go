@@ -24,18 +24,19 @@ type status struct {
 	Ready    bool     `json:"ready"`
 	NotReady []string `json:"not_ready"` // why, in words
 
-	Backends   []statusBackend  `json:"backends"`
-	Loops      []statusLoop     `json:"loops"`
-	Sessions   statusSessions   `json:"sessions"`
-	Routes     []statusRoute    `json:"routes"`
-	Pins       []statusPin      `json:"pins"`
-	Identities []statusIdentity `json:"identities"`
-	Hooks      []statusHook     `json:"hooks"`
-	Splits     uint64           `json:"split_brains"`
-	CPU        float64          `json:"cpu_seconds"`
-	Latency    *statusLatency   `json:"latency"` // null with --digests=off
-	Memory     statusMemory     `json:"memory"`
-	Events     []statusEvent    `json:"events"` // oldest first
+	Backends          []statusBackend  `json:"backends"`
+	Loops             []statusLoop     `json:"loops"`
+	Sessions          statusSessions   `json:"sessions"`
+	Routes            []statusRoute    `json:"routes"`
+	Pins              []statusPin      `json:"pins"`
+	Identities        []statusIdentity `json:"identities"`
+	Hooks             []statusHook     `json:"hooks"`
+	WaitingForPrimary int              `json:"waiting_for_primary"` // sessions
+	Splits            uint64           `json:"split_brains"`
+	CPU               float64          `json:"cpu_seconds"`
+	Latency           *statusLatency   `json:"latency"` // null with --digests=off
+	Memory            statusMemory     `json:"memory"`
+	Events            []statusEvent    `json:"events"` // oldest first
 }
 
 type statusBackend struct {
@@ -175,7 +176,7 @@ func (f *snapshot) status(events []engine.Event) *status {
 		Version: f.Version, Started: f.Started.UTC(), Now: f.Now.UTC(), UptimeSeconds: f.Now.Sub(f.Started).Seconds(),
 		Ready: why == nil, NotReady: append([]string{}, why...),
 		Backends: []statusBackend{}, Loops: []statusLoop{}, Routes: []statusRoute{}, Pins: []statusPin{}, Identities: []statusIdentity{}, Hooks: []statusHook{}, Events: []statusEvent{},
-		Splits: f.Splits, CPU: f.CPU.Seconds(),
+		WaitingForPrimary: f.WaitingForPrimary, Splits: f.Splits, CPU: f.CPU.Seconds(),
 		Memory: statusMemory{f.Memory.Heap, f.Memory.HeapGoal, f.Memory.Total, f.Memory.Goroutines, f.Memory.GCs, f.Memory.GCPauses.Seconds()},
 	}
 	for i := range f.Backends {

@@ -39,6 +39,7 @@ const fullStatus = `{
   "pins": [{"pin": "temporary_table", "sessions": 23}],
   "identities": [{"how": "relay", "owned": true, "sessions": 48}, {"how": "no_password", "owned": false, "sessions": 49}],
   "hooks": [{"hook": "read_query", "calls": 50, "failures": 51, "timed_calls": 52, "timed_seconds": 0.053}],
+  "waiting_for_primary": 59,
   "split_brains": 25,
   "cpu_seconds": 54,
   "latency": {"timed_commands": 8, "timed_seconds": 58, "up_to": [{"seconds": 0.000064, "commands": 5}, {"seconds": 0.000128, "commands": 5}]},

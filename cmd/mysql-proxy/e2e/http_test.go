@@ -252,7 +252,7 @@ func testHTTPStatus(t *testing.T, addr string, told map[string]float64) {
 // A primary that is killed costs readiness, not health, until it is back.
 func TestReadyFollowsThePrimary(t *testing.T) {
 	primary := bed.Primary
-	_, addr := watched(t)
+	p, addr := watched(t, "--failover-wait=60")
 	eventually(t, 20*time.Second, "ready", func() bool {
 		code, _ := httpGet(t, addr, "/readyz")
 		return code == 200
@@ -278,11 +278,23 @@ func TestReadyFollowsThePrimary(t *testing.T) {
 	if code, body := httpGet(t, addr, "/healthz"); code != 200 {
 		t.Errorf("/healthz: %d %s", code, body)
 	}
+	admitted := make(chan error, 1)
+	db := openDB(t, p.addr, bed.Users.App, bed.Database, "")
+	go func() { admitted <- db.Ping() }()
+	eventually(t, 20*time.Second, "a client waits for it", func() bool {
+		return samples(t, addr)["mysql_proxy_sessions_waiting_for_primary"] == 1
+	})
 	bed.control(t, "start "+primary.Name)
+	if err := <-admitted; err != nil {
+		t.Errorf("the client that has waited: %v", err)
+	}
 	eventually(t, 20*time.Second, "ready again", func() bool {
 		code, body := httpGet(t, addr, "/readyz")
 		return code == 200 && body == "ready\n"
 	})
+	if n := samples(t, addr)["mysql_proxy_sessions_waiting_for_primary"]; n != 0 {
+		t.Errorf("%v clients wait still", n)
+	}
 }
 
 // A primary that the operator takes out of use costs readiness, too.
