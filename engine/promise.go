@@ -101,7 +101,7 @@ func (x *scripted) redeem(then func()) bool {
 
 // errUnopened is why a session is not opened that could have been when it was
 // promised.
-var errUnopened = errors.New("it is down or left out by now, or the client is another user")
+var errUnopened = errors.New("it is down, full or left out by now, or the client is another user")
 
 var errSlots = errors.New("it has as many sessions as it may")
 

@@ -191,6 +191,67 @@ func TestACommandDoesNotWaitWhereASessionCanBeOpened(t *testing.T) {
 	w.wantEnd(2, ReasonClientClosed)
 }
 
+// But it does where the server has as many sessions as it may.
+func TestACommandWaitsWhereNoSessionMayBeOpened(t *testing.T) {
+	slow := Query("SELECT SLEEP(1)")
+	running, done := NewGate(), NewGate()
+	change := changeOf(Login(Caps), Caps)
+	w := newWorld(t)
+	cfg := w.config(w.server(steps(Admit(Caps), ExpectPacket(0, change), SendPacket(1, OK(0)), ExpectPacket(0, slow), Open(running), Await(done), SendPacket(1, OK(0)),
+		reset(), answers("SELECT 1"), ExpectEnd())))
+	owns(&cfg)
+	cfg.Pool.MaxSessions = 1
+	with(pooling())(&cfg)
+	w.start(cfg)
+	b := w.clientNow("b", Enter(Caps))
+	a := w.clientNow("a", Enter(Caps), SendPacket(0, slow), Await(running)) // the session is a's from its login on
+	if err := b.Run(SendPacket(0, Query("SELECT 1")), ExpectQuiet(), Open(done), ExpectPacket(1, OK(0)), Fin()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Run(ExpectPacket(1, OK(0)), Fin()); err != nil {
+		t.Fatal(err)
+	}
+	w.wantEnd(2, ReasonClientClosed)
+}
+
+// A session that was promised, and may not be opened any more when it is needed.
+func TestAPromiseThatCannotBeKept(t *testing.T) {
+	var saw []string
+	h := choosing(true, &saw)
+	choose := h.query
+	h.query = func(s hook.Session, p []byte) hook.Verdict {
+		switch string(p[1:]) {
+		case "STAY":
+			return hook.Verdict{}
+		case "PROMISE":
+			s.SetBackend(2)
+			return sendResult(OK(0))
+		}
+		return choose(s, p)
+	}
+	primary := func(i int, c *Conn) error {
+		return c.Run([][]Step{steps(Admit(Caps), answers("STAY"), ExpectEnd()), steps(Admit(Caps), ExpectEnd())}[i]...)
+	}
+	w := choosingWorld(t, h, primary, Scripts(steps(opensAs(""), answers("READ"), ExpectEnd())), func(c *Config) { c.Pool.MaxSessions = 2 })
+	limit := func(n int) { // of the replica alone
+		w.onLoop(func() { w.proxy.backends.all()[1].slots.n.Add(int64(n)) })
+	}
+	a := w.clientNow("a", Enter(Caps), hears("PROMISE"))
+	limit(1)
+	b := w.clientNow("b", Enter(Caps), hears("READ"))
+	if err := a.Run(hears("STAY"), Fin()); err != nil {
+		t.Error(err)
+	}
+	if err := b.Run(Fin()); err != nil {
+		t.Error(err)
+	}
+	w.wantEnd(2, ReasonClientClosed)
+	limit(-1)
+	if n := len(w.log.about(errUnopened.Error())); n != 1 {
+		t.Errorf("the log tells %d times that it is full, want once", n)
+	}
+}
+
 // Where no session can be opened.
 func TestASessionForTheScriptsChoiceFails(t *testing.T) {
 	refuses := steps(greetsWith(ownCaps, packet.PluginNative), Skip(0), ExpectWhere("a login", func(packet.Packet) error { return nil }), SendPacket(2, denied), ExpectEnd())

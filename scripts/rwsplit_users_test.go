@@ -114,11 +114,13 @@ func testANewUserWhileReplicasAreWarmed(t *testing.T) {
 func TestManyClients(t *testing.T) { onEveryFlavour(t, testManyClients) }
 
 func testManyClients(t *testing.T) {
-	for base, threads := range map[int]string{100: "--event-threads=1", 200: "--event-threads=2"} {
-		t.Run(threads, func(t *testing.T) {
+	for i, name := range []string{"one event thread", "two event threads", "connections that the proxy opens"} {
+		t.Run(name, func(t *testing.T) {
+			base := 100 * (i + 1)
+			args := [][]string{{"--event-threads=1"}, {"--event-threads=2"}, {"--event-threads=2", owning(t)}}[i]
 			p := start(t, setup{script: "rw-splitting.lua", change: []string{"primary_after_write = 2", "primary_after_write = 0"},
-				backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs(), args: []string{threads}})
-			for range 2 {
+				backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs(), args: args})
+			for n := 0; n < 2 && i < 2; n++ {
 				p.warm(t, bed.Users.App, "test")
 				p.warm(t, bed.Users.Empty, "test")
 			}

@@ -102,7 +102,10 @@ type Session interface {
 	Backend() int
 	// SetBackend is the assignment of proxy.connection.backend_ndx: 0 gives the
 	// server session to its pool, n attaches an idle session of backend n if
-	// there is one and only remembers n otherwise.
+	// there is one. Otherwise the engine opens one when the next command needs it,
+	// where it can log in as the client's user: then it is as if it were attached,
+	// but for what only the server will tell, which is zero. Else n is only
+	// remembered.
 	SetBackend(n int)
 	// Client is what is known of the client's half. It is never nil.
 	Client() *Endpoint
@@ -162,7 +165,7 @@ type Backend interface {
 	MaxIdle() int
 	SetMaxIdle(n int)
 	// Idle is the number of idle sessions that a session on loop could attach
-	// for user. Without a user name, which is so before the login, it is that
+	// for user; 1 if there is none but one could be opened. Without a user name, which is so before the login, it is that
 	// of any one user with more than MinIdle of them, else 0.
 	Idle(loop int, user string) int
 	// Lends tells whether Idle is above 0.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -101,8 +102,16 @@ func (p *proxy) noneCutOff(t *testing.T) {
 // Whatever connections are idle, a statement runs with the rights of the user
 // who sent it.
 func TestLuaClassicSplittingNeverCrossesUsers(t *testing.T) {
+	users := bed.Users.App.Name + ":" + bed.Users.App.Password + "\n" + bed.Users.Empty.Name + ":" + bed.Users.Empty.Password + "\n"
+	t.Run("sessions of logins", func(t *testing.T) { classicSplittingNeverCrossesUsers(t) })
+	t.Run("sessions that the proxy opens", func(t *testing.T) {
+		classicSplittingNeverCrossesUsers(t, "--users-file="+secretFile(t, filepath.Join(t.TempDir(), "users"), users))
+	})
+}
+
+func classicSplittingNeverCrossesUsers(t *testing.T, args ...string) {
 	waitForReplica(t)
-	p := classicSplit(t)
+	p := classicSplit(t, args...)
 	users := []user{bed.Users.App, bed.Users.Empty}
 	var lost, answered [2]atomic.Int64
 	var wg sync.WaitGroup
