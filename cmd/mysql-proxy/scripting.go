@@ -71,7 +71,7 @@ func (w *scripting) proxy(g hook.Global) (hook.Scripts, error) {
 }
 
 func (w *scripting) admin(g hook.Global) (*engine.AdminConfig, error) {
-	console := admin.Console{Settings: w.shown}
+	console := admin.Console{Settings: w.shown, Log: w.log}
 	c := &engine.AdminConfig{
 		Listen: w.address, User: w.s.AdminUsername, Password: w.s.AdminPassword,
 		Console: func(ctx context.Context, e *engine.Engine, command engine.AdminCommand) engine.AdminAnswer {

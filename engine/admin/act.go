@@ -11,7 +11,8 @@ import (
 )
 
 // This file is what the console does: to backends, sessions, digests and options.
-// Who does it leaves a line in the log and an event; the engine sees to that.
+// What comes of it is in the log and among the events, the engine sees to that; who
+// has asked for it is in the log before.
 
 // acts are the statements that change something, and EXPLAIN.
 var acts = []verb{
@@ -31,12 +32,18 @@ var acts = []verb{
 		if err := r.end(); err != nil {
 			return nil, err
 		}
+		r.note("RESET DIGESTS")
 		return &result{}, r.proxy.ResetDigests(r)
 	}},
 	{"SET", "option = value", "changes an option while the proxy runs: SHOW CONFIG says which can be",
 		"It holds until the next RELOAD. What clients set for themselves, such as NAMES and autocommit, is accepted and has no effect.", (*request).set},
 	{"RELOAD", "", "reads the defaults-file again and applies what has changed in it: all of it or nothing",
 		"The result has the options that have changed. SIGHUP does the same.", (*request).reload},
+}
+
+// note has the log say who asks for something.
+func (r *request) note(what string) {
+	r.Log.Log(r, engine.LevelMessage, "an operator asks: "+what, "user", r.from.User, "client", r.from.Client)
 }
 
 // address takes a backend's, which needs no quotes, or its backend_ndx.
@@ -93,6 +100,7 @@ func (r *request) duty(to engine.Duty) (*result, error) {
 	if err := r.end(); err != nil {
 		return nil, err
 	}
+	r.note(fmt.Sprintf("%s %q", [...]string{"ONLINE", "DRAIN", "MAINTENANCE"}[to], addr[:min(len(addr), 200)]))
 	var last *engine.LastWriterError
 	switch err := do(r, addr, to, grace); {
 	case errors.Is(err, engine.ErrNoBackend):
@@ -129,6 +137,11 @@ func (r *request) kill(queryOnly bool) (*result, error) {
 }
 
 func (r *request) killed(id uint64, queryOnly bool) (*result, error) {
+	what := "KILL "
+	if queryOnly {
+		what = "KILL QUERY "
+	}
+	r.note(what + strconv.FormatUint(id, 10))
 	err := r.proxy.Kill(r, id, queryOnly)
 	if errors.Is(err, engine.ErrNoSession) {
 		err = &fault{1094, "HY000", fmt.Sprintf("there is no session %d; SHOW SESSIONS lists them", id)}
@@ -177,6 +190,7 @@ func (r *request) setOption(s Setting) (*result, error) {
 	} else if w.kind == endOfText {
 		return nil, syntax("a value is missing at the end")
 	}
+	r.note("SET " + s.Name)
 	changes, err := r.Settings.Set(r, s.Name, value)
 	if err != nil {
 		return nil, refused(err)
@@ -199,6 +213,7 @@ func (r *request) reload() (*result, error) {
 	if r.Settings == nil {
 		return nil, failed("there is nothing to read again")
 	}
+	r.note("RELOAD")
 	changes, err := r.Settings.Reload(r)
 	if err != nil {
 		return nil, refused(err)

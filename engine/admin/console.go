@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -37,6 +38,9 @@ type Proxy interface {
 type Console struct {
 	// Settings are the program's options; nil: the console has none to show.
 	Settings Settings
+	// Log is told of what operators do, and as whom and from where. It is not told
+	// of the values that they set.
+	Log *slog.Logger
 }
 
 // request is one statement on its way.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -130,7 +131,7 @@ func ask(p Proxy, sql string) engine.AdminAnswer {
 }
 
 func command(p Proxy, payload string) engine.AdminAnswer {
-	c := &Console{Settings: live{options: someSettings, did: new([]string)}}
+	c := &Console{Settings: live{options: someSettings, did: new([]string)}, Log: slog.New(slog.DiscardHandler)}
 	return c.Answer(context.Background(), p, engine.AdminCommand{Payload: []byte(payload), Session: 12, User: "root", Client: "10.9.9.9:999", Database: "proxy"})
 }
 
@@ -452,10 +453,18 @@ func TestActs(t *testing.T) {
 	} {
 		p := atWork()
 		p.refuses = tc.err
-		c := &Console{Settings: live{all, &p.did, tc.err}}
-		got := shown(t, c.Answer(context.Background(), p, engine.AdminCommand{Payload: []byte("\x03" + tc.sql), Database: "shop"}))
+		var log strings.Builder
+		c := &Console{Settings: live{all, &p.did, tc.err}, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		got := shown(t, c.Answer(context.Background(), p, engine.AdminCommand{Payload: []byte("\x03" + tc.sql), Database: "shop", User: "root", Client: "10.9.9.9:999"}))
 		if did := strings.Join(p.did, ", "); got != tc.want || did != tc.did {
 			t.Errorf("%s: %s, and did %q\nwant %s, %q", tc.sql, got, did, tc.want, tc.did)
+		}
+		verb, _, _ := strings.Cut(strings.ToUpper(tc.sql), " ")
+		if acts := tc.did != "" && verb != "EXPLAIN"; strings.Contains(log.String(), `msg="an operator asks: `+verb) != acts || strings.Contains(log.String(), "user=root client=10.9.9.9:999") != acts {
+			t.Errorf("%s: the log has %q", tc.sql, log.String())
+		}
+		if strings.Contains(log.String(), "a, b") {
+			t.Errorf("%s: the log has the value: %s", tc.sql, log.String())
 		}
 	}
 	p := atWork()

@@ -359,6 +359,8 @@ func testConsoleActs(t *testing.T, c console, p *proxy, first string) {
 	if got := c.rows("SHOW EVENTS WHERE kind = 'kill'"); len(got) != 2 || !strings.Contains(got[1]["reason"], "number "+first+",") {
 		t.Errorf("events of KILL: %v", got)
 	}
+	p.mustLog(t, `an operator asks: DRAIN "`+replica+`"`)
+	p.mustLog(t, `an operator asks: KILL `+first+`\b.*admin`)
 	c.refuses("KILL "+first, "ERROR 1094 (HY000) at line 1: there is no session "+first)
 }
 
