@@ -309,7 +309,7 @@ func (w *world) waiting(want int) {
 		if f.WaitingForPrimary != want {
 			return fmt.Errorf("%d do", f.WaitingForPrimary)
 		}
-		return nil
+		return w.wait("primary", want)
 	})
 }
 

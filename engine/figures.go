@@ -176,7 +176,7 @@ type SessionFigures struct {
 	LastRoute  string // "primary" or "replica", where its last command went; "" without splitting
 	LastReason string // of a RouteReason: why
 
-	Waits string // what the client's next command waits for: "reader", "home", "answer", "state", "pool"; "" if it does not wait
+	Waits string // what the client's next command waits for: "primary" while there is none, "pool" for room at a backend or for one of its idle sessions, "reader", "home", "answer" of the proxy's own, "state"; "" if it does not wait
 
 	Commands uint64
 	BytesIn  uint64 // from the client, before encryption and compression

@@ -87,6 +87,24 @@ func (w *world) sessions() []SessionFigures {
 	return s
 }
 
+// wait tells whether so many sessions wait for what.
+func (w *world) wait(what string, want int) error {
+	s, err := w.engine().Sessions(context.Background())
+	if err != nil {
+		return err
+	}
+	got := 0
+	for _, f := range s {
+		if f.Waits == what {
+			got++
+		}
+	}
+	if got != want {
+		return fmt.Errorf("%d sessions wait for %s, want %d", got, what, want)
+	}
+	return nil
+}
+
 // sum adds up what loops have.
 func sum(loops []LoopFigures) (t LoopFigures) {
 	for _, l := range loops {

@@ -248,6 +248,12 @@ func (c *client) figures(now time.Duration) sessionFigures {
 		c.sp.figures(&f)
 		home = c.sp.home
 	}
+	switch {
+	case c.seat > 0:
+		f.Waits = "primary"
+	case c.ticket != nil:
+		f.Waits = "pool"
+	}
 	if home != nil && home.state < serverClosing {
 		f.home, f.Thread, f.InTransaction = home.backend, home.thread, home.inTransaction()
 	}

@@ -24,7 +24,7 @@ func queued(w *world, n int) Step {
 			if got := w.engine().Backends()[0].Waiting(); got != n {
 				return fmt.Errorf("%d wait, want %d", got, n)
 			}
-			return nil
+			return w.wait("pool", n)
 		})
 		return nil
 	})
