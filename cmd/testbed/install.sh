@@ -21,6 +21,7 @@ program mariadb-install-db mariadb-server-core
 program mariadb mariadb-client
 if [[ ${1-} == test ]]; then
 	program gcc gcc libc6-dev # the race detector is linked by it
+	program ip iproute2 # networks in which servers vanish
 	program haproxy haproxy
 	program sysbench sysbench
 	program php php-cli

@@ -29,6 +29,17 @@ func startProbed(t *testing.T, flavour string, args ...string) *proxy {
 	usual := bed
 	t.Cleanup(func() { bed = usual })
 	bed = own
+	args = append(args, readyForProbes(t)...)
+	for _, r := range bed.Replicas {
+		args = append(args, "--proxy-read-only-backend-addresses="+r.Addr)
+	}
+	return startProxy(t, []string{bed.Primary.Addr}, append(args, "--log-level=debug")...)
+}
+
+// readyForProbes makes the probes' user at the servers, and returns the options for
+// it.
+func readyForProbes(t *testing.T) []string {
+	t.Helper()
 	right := "REPLICA MONITOR"
 	if bed.mysql() {
 		right = "REPLICATION CLIENT"
@@ -41,10 +52,7 @@ func startProbed(t *testing.T, flavour string, args ...string) *proxy {
 			return db.Ping() == nil
 		})
 	}
-	for _, r := range bed.Replicas {
-		args = append(args, "--proxy-read-only-backend-addresses="+r.Addr)
-	}
-	return startProxy(t, []string{bed.Primary.Addr}, append(args, "--log-level=debug", "--health-user="+probeUser, "--health-password="+probePassword)...)
+	return []string{"--health-user=" + probeUser, "--health-password=" + probePassword}
 }
 
 // reads are clients that read without a pause worth the name, each by a new

@@ -1,0 +1,454 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// ledger is a workload that knows what has to be in a table: every write has a number
+// of its own, and is remembered as acknowledged, or as doubtful if its client did not
+// hear what came of it. The table has no unique key, so that a write that was made
+// twice is there twice.
+type ledger struct {
+	t    *testing.T
+	addr string
+	next atomic.Int64
+	over chan struct{}
+	wg   sync.WaitGroup
+
+	mu       sync.Mutex
+	acked    map[int64]time.Time
+	doubtful map[int64]error
+}
+
+const ledgerWriters = 8
+
+// createLedger makes its table at the primary.
+func createLedger(t *testing.T) {
+	t.Helper()
+	mustExec(t, "DROP TABLE IF EXISTS "+bed.Database+".ledger", "CREATE TABLE "+bed.Database+".ledger (id BIGINT NOT NULL, writer INT NOT NULL, KEY (id))")
+}
+
+// startLedger has clients write until end is called.
+func startLedger(t *testing.T, addr string) *ledger {
+	t.Helper()
+	l := &ledger{t: t, addr: addr, over: make(chan struct{}), acked: map[int64]time.Time{}, doubtful: map[int64]error{}}
+	for w := range ledgerWriters {
+		l.wg.Go(func() {
+			for l.connection(w) {
+			}
+		})
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+// end stops the clients.
+func (l *ledger) end() {
+	l.mu.Lock()
+	select {
+	case <-l.over:
+	default:
+		close(l.over)
+	}
+	l.mu.Unlock()
+	l.wg.Wait()
+}
+
+// connection writes by one connection until that fails.
+func (l *ledger) connection(writer int) (more bool) {
+	select {
+	case <-l.over:
+		return false
+	default:
+	}
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=10s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, l.addr, bed.Database))
+	if err != nil {
+		l.t.Error(err)
+		return false
+	}
+	defer db.Close()
+	c, err := db.Conn(context.Background())
+	if err != nil {
+		time.Sleep(20 * time.Millisecond) // nothing was written
+		return true
+	}
+	defer c.Close()
+	for {
+		select {
+		case <-l.over:
+			return false
+		case <-time.After(2 * time.Millisecond):
+		}
+		id := l.next.Add(1)
+		_, err := c.ExecContext(context.Background(), "INSERT INTO ledger VALUES (?, ?)", id, writer)
+		l.mu.Lock()
+		if err == nil {
+			l.acked[id] = time.Now()
+		} else {
+			l.doubtful[id] = err
+		}
+		l.mu.Unlock()
+		if err != nil {
+			return true
+		}
+	}
+}
+
+// goesOn waits until more writes are acknowledged, and says when the first of them
+// was that came after since.
+func (l *ledger) goesOn(since time.Time) time.Time {
+	l.t.Helper()
+	var first time.Time
+	eventually(l.t, 60*time.Second, "writes are acknowledged", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		n := 0
+		for _, at := range l.acked {
+			if at.After(since) {
+				n++
+				if first.IsZero() || at.Before(first) {
+					first = at
+				}
+			}
+		}
+		return n >= 10*ledgerWriters
+	})
+	return first
+}
+
+// wantNoDoubt fails the test if a write was not acknowledged.
+func (l *ledger) wantNoDoubt() {
+	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, err := range l.doubtful {
+		l.t.Errorf("write %d: %v", id, err)
+	}
+}
+
+// check compares with what servers have: each acknowledged write is at exactly one of
+// them, once; one that is in doubt at one at most; and there is no other.
+func (l *ledger) check(servers ...server) {
+	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := map[int64]int{}
+	for _, s := range servers {
+		for id, n := range ledgerOf(l.t, s) {
+			found[id] += n
+			if _, in := l.acked[id]; !in && l.doubtful[id] == nil {
+				l.t.Errorf("write %d is at %s, and nobody has made it", id, s.Name)
+			}
+		}
+	}
+	missing := 0
+	for id := range l.acked {
+		switch n := found[id]; {
+		case n == 0:
+			missing++
+		case n > 1:
+			l.t.Errorf("write %d was acknowledged and is there %d times", id, n)
+		}
+	}
+	for id := range l.doubtful {
+		if found[id] > 1 {
+			l.t.Errorf("write %d, which was not acknowledged, is there %d times", id, found[id])
+		}
+	}
+	if missing > 0 || len(l.acked) == 0 {
+		l.t.Errorf("%d of %d acknowledged writes are missing", missing, len(l.acked))
+	}
+	l.t.Logf("%d writes acknowledged, %d in doubt", len(l.acked), len(l.doubtful))
+}
+
+// usersFile is the option with a file that has the app user's password, for clients
+// that do not show it.
+func usersFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, []byte(bed.Users.App.Name+":"+bed.Users.App.Password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "--users-file=" + path
+}
+
+// ledgerOf is how often each write is at a server.
+func ledgerOf(t *testing.T, s server) map[int64]int {
+	t.Helper()
+	db := openDB(t, s.Addr, bed.Users.App, bed.Database, "")
+	defer db.Close()
+	rows, err := db.Query("SELECT id, COUNT(*) FROM ledger GROUP BY id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	m := map[int64]int{}
+	for rows.Next() {
+		var id int64
+		var n int
+		if err := rows.Scan(&id, &n); err != nil {
+			t.Fatal(err)
+		}
+		m[id] = n
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// ackedAfter are the writes that were acknowledged later.
+func (l *ledger) ackedAfter(at time.Time) (ids []int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, t := range l.acked {
+		if t.After(at) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// A replica that is killed, or stopped, under load: no read and no write fails.
+func TestReplicaFailsUnderLoad(t *testing.T) {
+	for _, f := range flavours {
+		if f.name != "mariadb11.8" || len(flavours) == 1 {
+			t.Run(f.name, func(t *testing.T) { testReplicaFailsUnderLoad(t, f.name) })
+		}
+	}
+}
+
+func testReplicaFailsUnderLoad(t *testing.T, flavour string) {
+	p := startProbed(t, flavour)
+	createLedger(t)
+	for _, r := range bed.Replicas {
+		eventually(t, 20*time.Second, r.Name+" has the table", func() bool { return hasLedger(t, r) })
+	}
+	l := startLedger(t, p.addr)
+	r, end := startReads(t, p)
+	r.goOn(t)
+	first, second := bed.Replicas[0], bed.Replicas[1]
+	for _, s := range []server{first, second} {
+		since, at := p.lines(), time.Now()
+		bed.control(t, "kill "+s.Name)
+		p.told(t, since, "backend is down", s.Addr)
+		t.Logf("%s killed, seen after %v", s.Name, time.Since(at))
+		r.goOn(t)
+		since = p.lines()
+		bed.control(t, "start "+s.Name)
+		p.told(t, since, "backend is up", s.Addr)
+		r.goOn(t)
+		since, at = p.lines(), time.Now()
+		bed.control(t, "pause "+s.Name)
+		p.told(t, since, "backend is down", s.Addr)
+		t.Logf("%s stopped, seen after %v", s.Name, time.Since(at))
+		r.goOn(t)
+		since = p.lines()
+		bed.control(t, "resume "+s.Name)
+		p.told(t, since, "backend is up", s.Addr)
+		r.goOn(t)
+	}
+	end()
+	l.goesOn(time.Now())
+	l.end()
+	l.wantNoDoubt()
+	l.check(bed.Primary)
+}
+
+func hasLedger(t *testing.T, s server) bool {
+	db := openDB(t, s.Addr, bed.Users.App, bed.Database, "")
+	defer db.Close()
+	_, err := db.Exec("SELECT COUNT(*) FROM ledger")
+	return err == nil
+}
+
+// A primary that is killed under load, and its replica promoted: writes go on there,
+// and each that was acknowledged is there once. The old one comes back, takes writes,
+// and gets none.
+func TestPrimaryFailsUnderLoad(t *testing.T) {
+	for _, f := range flavours {
+		if f.name != "mariadb11.8" || len(flavours) == 1 {
+			t.Run(f.name, func(t *testing.T) { testPrimaryFailsUnderLoad(t, f.name) })
+		}
+	}
+}
+
+func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
+	own, err := startTestbed(binDir, "--flavour="+flavour, "--replicas=1")
+	if own != nil {
+		t.Cleanup(own.stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual := bed
+	t.Cleanup(func() { bed = usual })
+	bed = own
+	options := readyForProbes(t)
+	createLedger(t)
+	first, second := bed.Primary, bed.Replicas[0]
+	synchronous(t)
+	p := startProxy(t, []string{first.Addr, second.Addr}, append(options, "--roles=auto", "--failover-wait=60", usersFile(t))...)
+	defer func() { bed.Replicas = nil }() // it is promoted, and writes by itself then
+
+	l := startLedger(t, p.addr)
+	r, end := startReads(t, p)
+	r.goOn(t)
+	l.goesOn(time.Now())
+	idle := openSession(t, p.addr)
+	idle.mustAsk("INSERT INTO ledger VALUES (-1, -1)", "OK")
+	open := openSession(t, p.addr)
+	open.mustAsk("BEGIN", "OK")
+	open.mustAsk("INSERT INTO ledger VALUES (-2, -1)", "OK")
+
+	since := p.lines()
+	bed.control(t, "kill "+first.Name)
+	p.told(t, since, "no server takes writes")
+	if got := open.ask("INSERT INTO ledger VALUES (-3, -1)"); got != "ERR 2013" && got != "closed" && got != "ERR 2013, closed" {
+		t.Errorf("in a transaction a client hears %q, want ERR 2013 or a close", got)
+	}
+	since = p.lines()
+	// It has received all that was acknowledged, and applies it before it takes writes.
+	replicate(t, second, "STOP SLAVE IO_THREAD")
+	eventually(t, 60*time.Second, "the replica has applied all", func() bool { return applied(t, second) })
+	replicate(t, second, "STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0")
+	promoted := time.Now()
+	p.told(t, since, "writes go to another server", "backend="+second.Addr)
+	took := l.goesOn(promoted).Sub(promoted)
+	t.Logf("writes go on %v after the promotion", took)
+	if took > 20*time.Second { // the aim is 2 seconds, where nothing else runs
+		t.Errorf("writes went on %v after the promotion", took)
+	}
+	idle.mustAsk("DELETE FROM ledger WHERE id = -1", "OK") // it has noticed nothing
+	r.goOn(t)
+
+	since = p.lines()
+	bed.control(t, "start "+first.Name)
+	p.told(t, since, "more than one server is writable", "writes go to "+second.Addr+" only")
+	back := time.Now()
+	l.goesOn(back)
+	end()
+	l.end()
+	l.check(second)
+	old := ledgerOf(t, first)
+	for _, id := range l.ackedAfter(promoted) {
+		if old[id] != 0 {
+			t.Errorf("write %d is at the old primary", id)
+		}
+	}
+}
+
+// synchronous has the primary acknowledge a write when the replica has received it.
+func synchronous(t *testing.T) {
+	t.Helper()
+	first, second := bed.Primary, bed.Replicas[0]
+	clients := "Rpl_semi_sync_master_clients"
+	if bed.mysql() {
+		clients = "Rpl_semi_sync_source_clients"
+		replicate(t, first, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
+			"SET GLOBAL rpl_semi_sync_source_timeout = 3600000", "SET GLOBAL rpl_semi_sync_source_enabled = 1")
+		replicate(t, second, "INSTALL PLUGIN rpl_semi_sync_replica SONAME 'semisync_replica.so'", "SET GLOBAL rpl_semi_sync_replica_enabled = 1")
+	} else {
+		replicate(t, first, "SET GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_SYNC'", "SET GLOBAL rpl_semi_sync_master_timeout = 3600000", "SET GLOBAL rpl_semi_sync_master_enabled = 1")
+		replicate(t, second, "SET GLOBAL rpl_semi_sync_slave_enabled = 1")
+	}
+	replicate(t, second, "STOP SLAVE IO_THREAD", "START SLAVE IO_THREAD")
+	db := openDB(t, first.Addr, bed.Users.App, "", "")
+	defer db.Close()
+	eventually(t, 20*time.Second, "the replica is a semi-synchronous one", func() bool { return status(t, db, clients) == "1" })
+}
+
+// applied tells whether a replica has applied all that it has received.
+func applied(t *testing.T, s server) bool {
+	t.Helper()
+	db := openDB(t, s.Addr, bed.Users.App, "", "")
+	defer db.Close()
+	rows, err := db.Query("SHOW REPLICA STATUS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	cols, err := rows.Columns()
+	if err != nil || !rows.Next() {
+		t.Fatal(errors.Join(err, errors.New("it is no replica")))
+	}
+	vals := make([]any, len(cols))
+	for i := range vals {
+		vals[i] = new(sql.NullString)
+	}
+	if err := rows.Scan(vals...); err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]string{}
+	for i, c := range cols {
+		m[strings.NewReplacer("Source", "Master").Replace(c)] = vals[i].(*sql.NullString).String
+	}
+	return m["Master_Log_File"] == m["Relay_Master_Log_File"] && m["Read_Master_Log_Pos"] == m["Exec_Master_Log_Pos"]
+}
+
+// --failover=ordered: A, then B while A is down, then A again.
+func TestOrderedFailover(t *testing.T) {
+	own, err := startTestbed(binDir, "--replicas=1")
+	if own != nil {
+		t.Cleanup(own.stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual := bed
+	t.Cleanup(func() { bed = usual })
+	bed = own
+	options := readyForProbes(t)
+	createLedger(t)
+	a, b := bed.Primary, bed.Replicas[0]
+	eventually(t, 20*time.Second, "B has the table", func() bool { return hasLedger(t, b) })
+	replicate(t, b, "STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0") // two servers that know nothing of each other
+	defer func() { bed.Replicas = nil }()
+	p := startProxy(t, []string{a.Addr, b.Addr}, append(options, "--failover=ordered", usersFile(t))...)
+	l := startLedger(t, p.addr)
+	l.goesOn(time.Now())
+	idle, pinned := openSession(t, p.addr), openSession(t, p.addr)
+	idle.mustAsk("SELECT @@server_id", "1")
+	pinned.mustAsk("SELECT @a := 1", "1")
+	if n := len(ledgerOf(t, b)); n != 0 {
+		t.Errorf("%d writes are at B while A is up", n)
+	}
+	since := p.lines()
+	bed.control(t, "kill "+a.Name)
+	p.told(t, since, "is down", a.Addr)
+	l.goesOn(time.Now())
+	idle.mustAsk("SELECT @@server_id", "2")
+	if got := pinned.ask("SELECT @a"); got != "ERR 2013" && got != "closed" && got != "ERR 2013, closed" {
+		t.Errorf("a session with state of A's hears %q, want ERR 2013 or a close", got)
+	}
+	open := openSession(t, p.addr)
+	open.mustAsk("BEGIN", "OK")
+	open.mustAsk("SELECT @@server_id", "2")
+
+	since = p.lines()
+	bed.control(t, "start "+a.Name)
+	p.told(t, since, "backend is up", a.Addr)
+	idle.mustAsk("SELECT @@server_id", "1")
+	open.mustAsk("SELECT @@server_id", "2") // it is in a transaction
+	open.mustAsk("COMMIT", "OK")
+	open.mustAsk("SELECT @@server_id", "1")
+	var atB int
+	eventually(t, 20*time.Second, "B gets no writes any more", func() bool {
+		before := atB
+		atB = len(ledgerOf(t, b))
+		l.goesOn(time.Now())
+		return atB == before && atB == len(ledgerOf(t, b))
+	})
+	l.end()
+	l.check(a, b)
+}
