@@ -198,6 +198,31 @@ func (sp *splitting) tellsToken(b []byte, st packet.Statement, sql []byte) (*ser
 	return to, replaced
 }
 
+// learnAgain is after how long a primary is asked anew whether its writes have GTIDs:
+// MySQL's gtid_mode can be changed while it runs, in steps.
+const learnAgain = 10 * time.Second
+
+// logs is told whether b's writes have GTIDs. Where they have them no more, sessions
+// that write do not wait for what will not be told.
+func (l *loop) logs(b *Backend, gtids bool) {
+	p := l.pool(b)
+	was := p.logs
+	if p.logs = logsNothing; gtids {
+		p.logs = logsGTIDs
+	}
+	if was != logsGTIDs || gtids {
+		return
+	}
+	l.each(func(c *client) {
+		if sp := c.sp; sp != nil && sp.home != nil && sp.home.backend == b && sp.state.tracked {
+			sp.state.tracked = false
+			if l.engine.cfg().Consistency == ConsistencySession {
+				sp.state.pins |= pinUntracked // it may have written since
+			}
+		}
+	})
+}
+
 // attributed is a command of the proxy's own as s takes it: with query attributes,
 // of which there are none, a query has their number in front.
 func (s *server) attributed(payload []byte) []byte {

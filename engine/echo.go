@@ -44,8 +44,11 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 		found := len(text) == 0 || bytes.Contains(text, []byte("found_rows")) // the text of a prepared one may not be kept
 		asks = found && t.found || t.before == atReader && (!found || bytes.Contains(text, []byte("_count")))
 	}
-	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0) // may ask, or read itself
-	if !asks && !hides && !t.readWarned && !(st.Route == packet.RouteLast && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
+	// May ask, or read itself. It is not worth a transaction that is begun by it.
+	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0) && !sp.transacts()
+	// What is to be cleared at home is cleared before a transaction begins.
+	clears := t.stale && st.Effects&(packet.EffectBegin|packet.EffectSetVariables|packet.EffectSetOpaque) != 0 && !sp.transacts()
+	if !asks && !hides && !clears && !t.readWarned && !(st.Route == packet.RouteLast && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
 		return false
 	}
 	sp.repeats(sp.read)
@@ -61,6 +64,12 @@ var errLeft = errors.New("the statement asks for what the one before has left at
 // asksBack tells whether a statement may ask for what the one before it has left.
 func asksBack(st packet.Statement) bool {
 	return st.Many || st.Route == packet.RouteLast || st.Effects&(packet.EffectRowState|packet.EffectUnknown|packet.EffectFunction) != 0
+}
+
+// transacts tells whether a read at home is, or begins, part of a transaction.
+func (sp *splitting) transacts() bool {
+	status := sp.home.resp.Status()
+	return status&(packet.StatusInTrans|packet.StatusInTransReadonly) != 0 || status&packet.StatusAutocommit == 0
 }
 
 // repeats has home answer a command that the reader has answered. Nobody gets to

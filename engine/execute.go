@@ -72,6 +72,9 @@ func (sp *splitting) chooseExecute(b, payload []byte, size int, q packet.Request
 		why = reason
 	}
 	sp.effects(st.Statement, st.sql, st.lex)
+	if st.Effects&packet.EffectKill != 0 && whole && e.Params > 0 {
+		sp.aimsBy(st, &e)
+	}
 	st.stays = q.Cursor
 	to, made := sp.goHome(why)
 	if whole && st.homeTypes != st.version {

@@ -46,6 +46,39 @@ func (sp *splitting) aims(sql []byte) {
 	copy(sql[start:], text)
 }
 
+// aimsBy is aims for an execution of a KILL whose thread is a parameter. The value is
+// written over the old one if it is a whole number.
+func (sp *splitting) aimsBy(st *statement, e *packet.Execute) {
+	types := e.Types
+	if !e.HasTypes {
+		types = st.types
+	}
+	if st.params != 1 || e.Params != 1 || len(types) < 2 || len(e.Nulls) != 1 || e.Nulls[0]&1 != 0 {
+		return
+	}
+	var shown uint64
+	v := e.Values
+	switch {
+	case types[0] == typeLongLong && len(v) == 8:
+		shown = binary.LittleEndian.Uint64(v)
+	case types[0] == typeLong && len(v) == 4:
+		shown = uint64(binary.LittleEndian.Uint32(v))
+	default:
+		return
+	}
+	if shown > 1<<32-1 {
+		return
+	}
+	now := sp.c.loop.engine.threads.now(sp.home.backend, uint32(shown))
+	binary.LittleEndian.PutUint32(v, now)
+	sp.after.kills, sp.after.killed = now, true
+}
+
+const ( // of parameters
+	typeLong     = 3
+	typeLongLong = 8
+)
+
 // threads are the sessions that multiplex, by the thread that their clients know
 // them by. Loops share it; it is asked only for a KILL.
 type threads struct {

@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/engine/reactor"
@@ -30,11 +31,12 @@ type pool struct {
 	idle     map[string][]*server
 	reserved int // how many of them are only for their owners
 
-	version uint32       // of the backend, as its last greeting said, 0 before; scripts see it; the loop's
-	logs    logs         // whether the backend's writes have GTIDs; the loop's
-	speed   speed        // of the backend's answers to reads; the loop's
-	applied packet.GTIDs // what the backend is known to have of sessions' writes; the loop's
-	work    traffic      // of all server sessions; the loop's
+	version uint32        // of the backend, as its last greeting said, 0 before; scripts see it; the loop's
+	logs    logs          // whether the backend's writes have GTIDs; the loop's
+	learned time.Duration // when that was asked last, on the loop's clock
+	speed   speed         // of the backend's answers to reads; the loop's
+	applied packet.GTIDs  // what the backend is known to have of sessions' writes; the loop's
+	work    traffic       // of all server sessions; the loop's
 }
 
 // logs is whether a server gives GTIDs to writes.

@@ -187,11 +187,7 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 		return
 	case ownTells:
 		if !failed {
-			b := sp.home.backend
-			sp.c.loop.pool(b).logs = logsNothing
-			if firstValue(sp.collect, sp.home.caps) == "1" {
-				sp.c.loop.pool(b).logs = logsGTIDs
-			}
+			sp.c.loop.logs(sp.home.backend, firstValue(sp.collect, sp.home.caps) == "1")
 		}
 	case ownTrack:
 		sp.state.tracked = !failed && sp.c.loop.pool(sp.home.backend).logs == logsGTIDs

@@ -439,7 +439,9 @@ func (sp *splitting) track() {
 		ask = "SELECT @@GLOBAL.log_bin"
 		set = "SET SESSION session_track_system_variables=CONCAT(@@SESSION.session_track_system_variables,',last_gtid'),session_track_state_change=ON"
 	}
-	if sp.c.loop.pool(h.backend).logs == logsUnknown {
+	p, now := sp.c.loop.pool(h.backend), sp.c.loop.Now()
+	if p.logs == logsUnknown || now-p.learned > learnAgain {
+		p.learned = now
 		sp.ask(h, ownTells, append([]byte{byte(packet.ComQuery)}, ask...))
 	}
 	sp.ask(h, ownTrack, append([]byte{byte(packet.ComQuery)}, set...))

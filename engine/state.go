@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"slices"
 
 	"mysqlproxy/packet"
@@ -49,6 +50,7 @@ type sessionState struct {
 	assigned  int        // the last one that matters to reads
 	temporary []string   // temporary tables, "database.table"
 	locks     []string   // named ones
+	unlocks   bool       // pinTables is for LOCK TABLES only, which BEGIN ends
 	tracked   bool       // the server tells of each write's GTID
 	unheard   unheard    // what it has not told of them, so that it has to be asked
 	gtids     packet.GTIDs
@@ -95,6 +97,7 @@ type pending struct {
 	taken               []string // named locks
 	released            []string
 	freed               bool     // all of them
+	locksTables         bool     // it is a LOCK TABLES
 	killed              bool     // a KILL of
 	kills               uint32   // this thread
 	forgets             bool     // COM_RESET_CONNECTION, COM_CHANGE_USER
@@ -113,7 +116,11 @@ func (sp *splitting) effects(st packet.Statement, sql []byte, lex packet.Lex) {
 	sp.writing = st.Effects&mayWrite != 0
 	sp.notes(st.Effects)
 	sp.state.inserted = sp.state.inserted || st.Many && st.Effects&packet.EffectWrite != 0
-	if e := st.Effects &^ passing; e != 0 || sp.state.pins&pinNext != 0 {
+	e := st.Effects &^ passing
+	if sp.state.unlocks && st.Effects&(packet.EffectBegin|packet.EffectEnd) == packet.EffectBegin {
+		e |= packet.EffectUnlockTables
+	}
+	if e != 0 || sp.state.pins&pinNext != 0 {
 		sp.after = sp.foresee(e, st.Many, sql, lex)
 		sp.after.consumes = consumes(st.Reason)
 	}
@@ -171,6 +178,7 @@ func (sp *splitting) foresee(e packet.Effects, many bool, sql []byte, lex packet
 	if e&packet.EffectKill != 0 {
 		a.kills, _, _, a.killed = packet.KillTarget(sql, lex)
 	}
+	a.locksTables = !many && isLockTables(sql)
 	if e&packet.EffectRenameTable != 0 && len(sp.state.temporary) > 0 {
 		a.created = append(a.created, "?")
 	}
@@ -234,11 +242,15 @@ func (sp *splitting) happened(was outcome) {
 		st.trackings = st.trackings&^a.tracksOff | a.tracksOn
 		st.pins |= pinTracking
 	}
+	if a.effects&packet.EffectLockTables != 0 {
+		st.unlocks = a.locksTables && (st.unlocks || st.pins&pinTables == 0)
+	}
 	for _, row := range effectPins {
 		if a.effects&row.effect != 0 {
 			st.pins = st.pins&^row.ends | row.begins
 		}
 	}
+	st.unlocks = st.unlocks && st.pins&pinTables != 0
 	for _, v := range a.sets {
 		sp.assign(v)
 	}
@@ -270,6 +282,14 @@ func (sp *splitting) happened(was outcome) {
 		sp.forget(a.changes)
 	}
 	sp.pinned()
+}
+
+// isLockTables tells whether sql, which locks something, surely is LOCK TABLES: FLUSH
+// TABLES and LOCK INSTANCE outlast a BEGIN.
+func isLockTables(sql []byte) bool {
+	const verb = "lock table"
+	sql = bytes.TrimSpace(sql)
+	return len(sql) > len(verb) && bytes.EqualFold(sql[:len(verb)], []byte(verb))
 }
 
 // effectPins has the pins that begin and end with an effect.
