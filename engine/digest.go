@@ -264,7 +264,7 @@ func (c *client) digested(s *server, q packet.Request, payload []byte, size int)
 	}
 	s.sent = c.loop.Now()
 	if c.sp != nil && s == c.sp.reader {
-		c.sp.counted = x
+		c.sp.counted, c.sp.sent = x, s.sent
 	}
 	return x
 }

@@ -208,6 +208,9 @@ func TestDigestsCanBeSwitched(t *testing.T) {
 		if err := w.proxy.Apply(context.Background(), cfg); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := w.proxy.Figures(context.Background()); err != nil { // so that the loop has done what it was posted
+			t.Fatal(err)
+		}
 		if err := client.Run(asksFor(runs(7, noType), ok)); err != nil {
 			t.Fatal(err)
 		}

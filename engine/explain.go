@@ -170,6 +170,10 @@ func (c *client) explain(sql []byte) *Explanation {
 		x := explained(sql, lex)
 		x.Reason = explainScript
 		return x
+	case c.sp == nil && c.server == nil: // it is looked for
+		x := explained(sql, c.charset)
+		x.Route, x.Reason = atHome.String(), explainUnsplit
+		return x
 	case c.sp == nil:
 		x := explained(sql, c.server.lex())
 		x.Route, x.Reason, x.Backends = atHome.String(), explainUnsplit, []string{c.server.backend.Addr.String()}
@@ -193,7 +197,13 @@ func (c *client) explain(sql []byte) *Explanation {
 	x := explained(sql, sp.lex())
 	sp.explain(x, sql)
 	if x.Route == atHome.String() {
-		x.Backends = []string{backend.Addr.String()}
+		bs := &c.loop.engine.backends
+		if bs.overtakes(backend) && sp.home.clean() && sp.movable() { // it would go over to that first
+			backend = bs.primary()
+		}
+		if backend != nil {
+			x.Backends = []string{backend.Addr.String()}
+		}
 	}
 	return x
 }
@@ -217,63 +227,86 @@ func (sp *splitting) explain(x *Explanation, sql []byte) {
 		return
 	}
 	st := packet.Classify(sql, sp.lex())
-	sp.clears = sp.messages() && clears(st, sql)
-	to, why := sp.route(st)
-	if to == atReader {
-		if why == RouteLastStatement {
-			x.Backends = []string{sp.reader.backend.Addr.String()}
-		} else if x.Backends, why = sp.foretell(); why != RouteRead {
-			to, x.Backends = atHome, nil
-		} else if sp.uncertain() {
-			x.Unless = append(x.Unless, RouteBehind.String())
-		}
-		if to == atReader {
-			x.Unless = append(x.Unless, RouteReplicaError.String(), RouteReplicaLost.String())
+	if st.Reason == packet.ReasonSystemVariable && asksToken(sql) { // the proxy asks home something else
+		x.Route, x.Reason, x.Effects = atHome.String(), RouteCommand.String(), nil
+		return
+	}
+	sp.demand = wanted{}
+	to, why := sp.judge(st, sql)
+	switch {
+	case to == atReader && why == RouteLastStatement:
+		x.Backends = []string{sp.reader.backend.Addr.String()}
+		x.Unless = unlessAny
+	case to == atReader:
+		if x.Backends, x.Unless, why = sp.foretell(); why != RouteRead {
+			to, x.Backends, x.Unless = atHome, nil, nil
 		}
 	}
 	x.Route, x.Reason = to.String(), why.String()
 	x.Pins = sp.pinsOf(st, sql)
 }
 
+// unlessAny are the reasons for which any read may go home after all.
+var unlessAny = []string{RouteReplicaError.String(), RouteReplicaLost.String()}
+
 // foretell is ready without doing anything: the replicas of which one would get a
-// read now, or why none would.
-func (sp *splitting) foretell() (list []string, why RouteReason) {
+// read now, and what would send it home after all, or why none would.
+func (sp *splitting) foretell() (list, unless []string, why RouteReason) {
 	l := sp.c.loop
+	consistency := l.engine.cfg().Consistency
+	unless = slices.Clone(unlessAny)
 	r := sp.reader
 	if r != nil && (sp.state.database == "" && sp.at.database != "" || !r.backend.fit()) {
 		r = nil
 	}
 	switch {
 	case sp.c.id == nil:
-		return nil, RouteNoIdentity
+		return nil, nil, RouteNoIdentity
 	case r != nil:
-		if sp.uncertain() && l.Now() < sp.behind {
-			return nil, RouteBehind
-		}
-		return []string{r.backend.Addr.String()}, RouteRead
+		list = []string{r.backend.Addr.String()}
 	case l.Now() < sp.retry:
-		return nil, sp.lacks
-	}
-	for _, b := range l.engine.backends.all() {
-		if b.reads() {
-			list = append(list, b.Addr.String())
+		return nil, nil, sp.lacks
+	default:
+		full := false
+		for _, b := range l.engine.backends.listed() {
+			if !b.reads() {
+				continue
+			}
+			full = full || b.slots.full()
+			if !b.slots.full() || len(l.pool(b).idle) > 0 {
+				list = append(list, b.Addr.String())
+			}
+		}
+		if list == nil {
+			return nil, nil, l.engine.backends.lack()
+		}
+		if unless = append(unless, RouteNoReplica.String()); full {
+			unless = append(unless, RouteFull.String())
 		}
 	}
-	if list == nil {
-		return nil, l.engine.backends.lack()
+	switch waits := sp.uncertain(r); {
+	case consistency == ConsistencyGlobal && !sp.state.tracked:
+		return nil, nil, RouteUntracked
+	case waits && consistency != ConsistencyGlobal && sp.state.unheard == unheardNone && r != nil && l.Now() < sp.behind:
+		return nil, nil, RouteBehind
+	case waits:
+		unless = append(unless, RouteBehind.String(), RouteUntracked.String())
 	}
-	return list, RouteRead
+	return list, unless, RouteRead
 }
 
-// uncertain tells whether a replica has to be asked for the session's own writes
-// before it reads there.
-func (sp *splitting) uncertain() bool {
-	l := sp.c.loop
-	if l.engine.cfg().Consistency != ConsistencySession {
+// uncertain tells whether home or a replica has to be asked before the replica is
+// known to have what the read has to see. r is nil if it is yet to be chosen.
+func (sp *splitting) uncertain(r *server) bool {
+	consistency := sp.c.loop.engine.cfg().Consistency
+	if consistency == ConsistencyGlobal || consistency == ConsistencySession && sp.state.unheard != unheardNone {
+		return true
+	}
+	own := consistency == ConsistencySession && sp.at.writes != sp.state.writes
+	if !own && !sp.demand.on {
 		return false
 	}
-	return sp.state.unheard != unheardNone ||
-		sp.at.writes != sp.state.writes && (sp.reader == nil || !l.pool(sp.reader.backend).applied.Contains(&sp.state.gtids))
+	return r == nil || !sp.c.loop.pool(r.backend).applied.Contains(sp.needs(own))
 }
 
 // pinsOf are the pins that a statement adds to the session's, as words. sp is a

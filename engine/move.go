@@ -61,6 +61,7 @@ func (sp *splitting) orphaned(h *server) bool {
 		sp.bereaved(h, false) // what runs there leaves something new
 	case c.state == clientBusy && c.server == h && sp.safe && h.queue.n == 1 && h.queue.first().own == ownNone && !h.resp.Begun():
 		// A read of whose response nothing has come.
+		sp.counted, sp.sent = h.queue.first().counted, h.sent
 		c.server = nil
 		sp.bereaved(h, false)
 		sp.traces = traces{}

@@ -366,6 +366,7 @@ func (sp *splitting) again(why RouteReason) {
 		sp.after = pending{on: true, effects: packet.EffectFunction}
 	}
 	h.work.commands++
+	h.sent = sp.sent
 	h.expect(exchange{Request: q, seq: pkt.Seq(), writes: sp.after.on, counted: sp.counted})
 	h.command(bytes.Clone(command))
 	if len(sp.question) == 0 {

@@ -41,17 +41,18 @@ type splitting struct {
 	demand      wanted // what the command that is being chosen for has to see
 	safe        bool   // the last command that went home is a read that could as well run elsewhere, and ran has it
 	ran         []byte
-	replays     bool        // what is in read is to run once there is a home
-	moves       bool        // another backend takes writes now: home is left when that is possible
-	clears      bool        // the command that is running clears warnings
-	refusal     uint16      // the code of the ERR with which the reader has refused last
-	once        RouteReason // why the command that waits goes home, 0 if nothing keeps it from the reader
-	why         RouteReason // of the command that is running
-	went        where       // the last command, of which splitting.count was told
-	wentFor     RouteReason // why
-	routed      bool        // there was one
-	countedPins pin         // of state.pins, what its loop has counted
-	counted     counted     // of the command that went to the reader last
+	replays     bool          // what is in read is to run once there is a home
+	moves       bool          // another backend takes writes now: home is left when that is possible
+	clears      bool          // the command that is running clears warnings
+	refusal     uint16        // the code of the ERR with which the reader has refused last
+	once        RouteReason   // why the command that waits goes home, 0 if nothing keeps it from the reader
+	why         RouteReason   // of the command that is running
+	went        where         // the last command, of which splitting.count was told
+	wentFor     RouteReason   // why
+	routed      bool          // there was one
+	countedPins pin           // of state.pins, what its loop has counted
+	counted     counted       // of the command that went to the reader last, or runs anew at another home
+	sent        time.Duration // when that was sent first, on the loop's clock
 
 	database  string // of the login
 	collation byte   // of the login
@@ -195,14 +196,11 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 	if sp.moves && !asksBack(st) && sp.goesOver(false) {
 		return nil, waits
 	}
-	sp.clears = sp.messages() && clears(st, sql)
 	if st.Reason == packet.ReasonSystemVariable && asksToken(sql) {
+		sp.clears = sp.messages() && clears(st, sql)
 		return sp.tellsToken(b, st, sql)
 	}
-	to, reason := sp.route(st)
-	if to == atReader && !sp.tokenIs(st, sql) {
-		to, reason = atHome, RouteHint
-	}
+	to, reason := sp.judge(st, sql)
 	if to == atReader && reason == RouteLastStatement {
 		return sp.goRead(b, reason)
 	}
@@ -238,6 +236,16 @@ func inserts(begin []byte) bool {
 		}
 	}
 	return false
+}
+
+// judge says where a query may run and, if that is home, why.
+func (sp *splitting) judge(st packet.Statement, sql []byte) (where, RouteReason) {
+	sp.clears = sp.messages() && clears(st, sql)
+	to, why := sp.route(st)
+	if to == atReader && !sp.tokenIs(st, sql) {
+		return atHome, RouteHint
+	}
+	return to, why
 }
 
 // route says where a statement may run and, if that is home, why.
