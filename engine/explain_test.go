@@ -111,7 +111,25 @@ func TestExplanationsOfTheCorpus(t *testing.T) {
 	}
 }
 
-func explainAndSend(t *testing.T, lex packet.Lex, list []string) {
+// The same where reads have to see more than what is there.
+func TestExplanationsOfDemands(t *testing.T) {
+	for name, tc := range map[string]struct {
+		consistency Consistency
+		list        []string
+	}{
+		"strong-global, and the primary does not tell": {ConsistencyGlobal, []string{"SELECT a FROM t", "INSERT INTO t VALUES (1)", "SHOW WARNINGS", "BEGIN"}},
+		"a token that is none":                         {ConsistencySession, []string{"/* gtid=nonsense */ SELECT a FROM t", "/* gtid=nonsense */ DELETE FROM t"}},
+		"primary-writes":                               {ConsistencyNone, []string{"SELECT a FROM t"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, lex := range []packet.Lex{0, packet.LexMariaDB} {
+				explainAndSend(t, lex, tc.list, func(c *Config) { c.Consistency = tc.consistency })
+			}
+		})
+	}
+}
+
+func explainAndSend(t *testing.T, lex packet.Lex, list []string, change ...func(*Config)) {
 	w := newWorld(t)
 	caps, status := capsFor(lex), uint16(0)
 	if lex&packet.LexNoBackslashEscapes != 0 {
@@ -132,6 +150,9 @@ func explainAndSend(t *testing.T, lex packet.Lex, list []string) {
 	cfg := w.config(w.serverOf(contentWith(caps, status, hears("p"))).Addr(), w.serverOf(contentWith(caps, status, hears("r"))).Addr())
 	cfg.Backends[1].ReadOnly = true
 	asEverybody(&cfg)
+	for _, c := range change {
+		c(&cfg)
+	}
 	w.start(cfg)
 	login := Login(caps)
 	switch {
