@@ -49,6 +49,8 @@ func (sp *splitting) sees() (readiness, RouteReason) {
 	l, st, d := c.loop, &sp.state, &sp.demand
 	consistency := l.engine.cfg().Consistency
 	switch {
+	case consistency == ConsistencyGlobal && sp.home == nil: // nobody could say what there is
+		return readyNever, RouteBehind
 	case consistency == ConsistencyGlobal && !st.tracked:
 		return readyNever, RouteUntracked
 	case consistency == ConsistencyGlobal && !d.asked:

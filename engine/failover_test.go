@@ -412,3 +412,50 @@ func TestReadsAtAPrimaryThatDies(t *testing.T) {
 		})
 	}
 }
+
+// A primary dies while replicas live: reads go on, in the middle of one too, and a
+// write waits for the next primary.
+func TestReadsGoOnWithoutAPrimary(t *testing.T) {
+	w := newWorld(t)
+	a, b := &simple{name: "A"}, &simple{name: "B", slow: make(chan struct{})}
+	patients := w.failing(func(c *Config) { identified(c); c.Backends[1].ReadOnly, c.FailoverWait = true, Patience }, w.serverOf(a.serve).Addr(), w.serverOf(b.serve).Addr())
+	reads, runs, writes := w.clientNow("reads", Enter(ModernCaps), who("B")), w.clientNow("in a read", Enter(ModernCaps), who("B")), w.clientNow("writes", Enter(ModernCaps), who("B"))
+	fresh := w.clientNow("has not read", Enter(ModernCaps), asks("COMMIT", ExpectPacket(1, OK(0))))
+	if err := runs.Run(SendPacket(0, Query("SELECT 'who', 'slow' FROM t"))); err != nil {
+		t.Fatal(err)
+	}
+	b.slow <- struct{}{}
+	patients[0].is(table{}, noAnswer)
+	w.becomes(0, HealthDown)
+	a.dies()
+	eventually(t, "A's sessions are over", func() error {
+		if n := a.sessions.Load(); n != 0 {
+			return fmt.Errorf("%d are there", n)
+		}
+		return nil
+	})
+	for _, c := range []*Conn{reads, fresh, reads} {
+		if err := c.Run(who("B")); err != nil {
+			t.Error(err)
+		}
+	}
+	close(b.slow) // B's session ends over the read: no primary is there to ask
+	w.waiting(1)
+	if err := writes.Run(SendPacket(0, Query("INSERT INTO t VALUES (1)"))); err != nil {
+		t.Fatal(err)
+	}
+	w.waiting(2)
+	if err := reads.Run(who("B")); err != nil {
+		t.Error(err)
+	}
+	patients[0].is(table{}, nil)
+	if err := writes.Run(ExpectPacket(1, OK(0)), who("B")); err != nil {
+		t.Error(err)
+	}
+	if err := runs.Run(sees("A"), who("B")); err != nil {
+		t.Error(err)
+	}
+	if err := reads.Run(writeOK, who("B")); err != nil {
+		t.Error(err)
+	}
+}

@@ -80,10 +80,11 @@ func (sp *splitting) bereaved(h *server, lost bool) {
 	st := &sp.state
 	sp.leaves(h)
 	sp.home, sp.moves = nil, false
+	sp.prep.forget() // there are none, but some whose end home has not been told
 	sp.traces.lost = lost
 	if st.unheard != unheardNone { // nobody is left to say it
 		st.unheard = unheardNone
-		st.pins |= pinUntracked
+		sp.untracked()
 	}
 }
 
@@ -130,6 +131,50 @@ func (sp *splitting) seek() {
 		l.Arm(&sp.timer, l.engine.cfg().Pool.Wait)
 		c.release() // so that its end is seen
 	}
+}
+
+// alone has a read run at a replica while there is no primary. It tells whether it
+// sees to what p begins with, and how much of p it has used.
+func (sp *splitting) alone(p []byte) (used int, ok bool) {
+	c := sp.c
+	size := packet.Packet(p).PayloadLen()
+	if packet.Command(p[packet.HeaderLen]) != packet.ComQuery || size > longestRead {
+		return 0, false
+	}
+	b, _, whole := packet.Next(p)
+	if !whole {
+		return 0, true
+	}
+	payload := b.Payload()
+	sql, is := packet.QueryText(payload, sp.caps)
+	q, _ := packet.Expect(payload, size)
+	if !is {
+		return 0, false
+	}
+	st := packet.Classify(sql, sp.lex())
+	if asksBack(st) {
+		return 0, false
+	}
+	sp.clears = sp.messages() && clears(st, sql)
+	if to, _ := sp.route(st); to != atReader || !sp.tokenIs(st, sql) {
+		return 0, false
+	}
+	switch ready, _ := sp.ready(); ready {
+	case readyLater:
+		return 0, true
+	case readyNever:
+		sp.once, sp.demand = 0, wanted{}
+		return 0, false
+	case readyNow:
+	}
+	s, _ := sp.goRead(b, RouteRead)
+	c.answered = true
+	s.expect(exchange{Request: q, seq: b.Seq(), counted: c.digests(s, q, payload, size)})
+	c.sends(s)
+	c.req.Open(b)
+	c.req.Pass(size)
+	s.command(b)
+	return len(b), true
 }
 
 // missed is told that no session with b could be opened: another one is tried, or b

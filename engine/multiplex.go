@@ -101,7 +101,7 @@ func (sp *splitting) park() {
 
 // leaves remembers what is to be known of h while there is no home.
 func (sp *splitting) leaves(h *server) {
-	sp.caps, sp.primary = h.caps, h.backend
+	sp.caps, sp.said, sp.primary = h.caps, h.resp.Status(), h.backend
 	if sp.state.unheard != unheardNone {
 		sp.state.unheard = unheardAny
 	}
@@ -241,6 +241,11 @@ func (sp *splitting) wake(p []byte) (used int) {
 		}
 		sp.wish = wishHome
 		return 0
+	}
+	if c.loop.engine.backends.primary() == nil {
+		if used, ok := sp.alone(p); ok {
+			return used
+		}
 	}
 	c.hold()
 	c.tries = 0

@@ -117,7 +117,7 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 		l.Arm(&sp.timer, readerWithin)
 		return readyLater, 0
 	}
-	if h := sp.home; l.Now()-sp.touched > homeQuiet && h.queue.empty() {
+	if h := sp.home; h != nil && l.Now()-sp.touched > homeQuiet && h.queue.empty() {
 		sp.touched = l.Now()
 		sp.ask(h, ownPing, []byte{byte(packet.ComPing)})
 	}
@@ -253,10 +253,14 @@ func (sp *splitting) open(b *Backend) {
 
 // readerCaps are those that are in force at a reader: the client's.
 func (sp *splitting) readerCaps() packet.Capability {
-	if !sp.tracks {
-		return sp.home.caps &^ packet.CapSessionTrack
+	caps := sp.caps
+	if sp.home != nil {
+		caps = sp.home.caps
 	}
-	return sp.home.caps
+	if !sp.tracks {
+		caps &^= packet.CapSessionTrack
+	}
+	return caps
 }
 
 // failed is told that no session with b could be opened.

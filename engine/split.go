@@ -65,6 +65,7 @@ type splitting struct {
 	called   bool              // something may have set a role, which stays over a COM_RESET_CONNECTION
 	quiet    bool              // the last statement has left nothing that could be asked for
 	caps     packet.Capability // these are home's while there is none
+	said     uint16            // and its status
 	primary  *Backend
 	restored int            // up to which assignment home has been told of variables
 	shown    *Backend       // with multiplexing: the session began there,
@@ -272,7 +273,7 @@ func (sp *splitting) route(st packet.Statement) (where, RouteReason) {
 
 // keeps says why no read may leave home now, RouteRead if any may.
 func (sp *splitting) keeps() RouteReason {
-	status := sp.home.resp.Status()
+	status := sp.status()
 	switch {
 	case status&(packet.StatusInTrans|packet.StatusInTransReadonly) != 0:
 		return RouteInTransaction
@@ -282,7 +283,7 @@ func (sp *splitting) keeps() RouteReason {
 		return sp.state.pins.reason()
 	case sp.state.system:
 		return RouteReason(packet.ReasonSystemSchema)
-	case !sp.home.queue.empty():
+	case sp.home != nil && !sp.home.queue.empty():
 		return RoutePipelined
 	case sp.messages() && !sp.clears:
 		return RouteWarnings
@@ -292,10 +293,18 @@ func (sp *splitting) keeps() RouteReason {
 	return RouteRead
 }
 
+// status is what home has said last of its state.
+func (sp *splitting) status() uint16 {
+	if sp.home == nil {
+		return sp.said
+	}
+	return sp.home.resp.Status()
+}
+
 // lex is how the session's statements are to be read now.
 func (sp *splitting) lex() packet.Lex {
 	lex := sp.state.lex
-	status := sp.home.resp.Status()
+	status := sp.status()
 	if status&packet.StatusNoBackslashEscapes != 0 {
 		lex |= packet.LexNoBackslashEscapes
 	}
