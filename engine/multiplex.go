@@ -45,6 +45,9 @@ func leavesNothing(r RouteReason) bool {
 // settles has the session rest when it has been idle for long enough. It is
 // called when a response is over.
 func (sp *splitting) settles() {
+	if sp.home == nil { // it has died over a read at the reader
+		return
+	}
 	l := sp.c.loop
 	switch {
 	case !l.engine.cfg().Multiplex:
