@@ -45,6 +45,8 @@
 //	probe.go     prober: one for each backend, on its own goroutine
 //	probeask.go  what it asks a server
 //	balance.go   the choice among replicas
+//	failover.go  the choice among read/write backends, and the wait while there is none
+//	lost.go      what becomes of sessions with one that is silent
 //
 // With splitting, and no script:
 //
@@ -61,6 +63,7 @@
 //	slots.go      how many sessions a backend is given at most, and who waits for one
 //	kill.go       KILL, by the thread that a client knows; killsession.go an operator's
 //	roles.go      which server is the primary, if that may change
+//	move.go       another home for a session whose own has died, or does not take writes any more
 //
 // With a script (engine/hook is the treaty with who runs it):
 //
