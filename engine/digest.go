@@ -226,6 +226,7 @@ func (c *client) digests(s *server, q packet.Request, payload []byte, size int) 
 	return c.digested(s, q, payload[:min(len(payload), size)], size)
 }
 
+// digested is digests if there are any. payload does not go on behind the command.
 func (c *client) digested(s *server, q packet.Request, payload []byte, size int) (x counted) {
 	ds := c.loop.digests
 	switch q.Command {
@@ -240,8 +241,9 @@ func (c *client) digested(s *server, q packet.Request, payload []byte, size int)
 			x.digest = ds.statement(c, payload[1:], s.lex())
 		}
 		if c.sp != nil {
-			list := c.sp.prep.preparing
-			list[len(list)-1].digest = x.digest
+			if list := c.sp.prep.preparing; len(list) > 0 {
+				list[len(list)-1].digest = x.digest
+			}
 		}
 		return x
 	case packet.ComStmtExecute, packet.ComStmtBulkExecute:
