@@ -194,11 +194,11 @@ func (sp *splitting) done(s *server, was outcome) {
 	if s != sp.home {
 		sp.traces.leaves(atReader, was, sp.why, false)
 		sp.at.warned = was.warns || was.failed || sp.at.warned && !sp.clears
-		sp.settles()
 		if sp.home == nil { // it has died meanwhile
 			sp.c.server = nil
 			return
 		}
+		sp.settles()
 		sp.turn(sp.home)
 		return
 	}
