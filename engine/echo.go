@@ -45,7 +45,7 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 		asks = found && t.found || t.before == atReader && (!found || bytes.Contains(text, []byte("_count")))
 	}
 	// May ask, or read itself. It is not worth a transaction that is begun by it.
-	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0) && !sp.transacts()
+	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0 || leavesRows(sql)) && !sp.transacts()
 	// What is to be cleared at home is cleared before a transaction begins.
 	clears := t.stale && st.Effects&(packet.EffectBegin|packet.EffectSetVariables|packet.EffectSetOpaque) != 0 && !sp.transacts()
 	if !asks && !hides && !clears && !t.readWarned && !(st.Route == packet.RouteLast && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
@@ -64,6 +64,42 @@ var errLeft = errors.New("the statement asks for what the one before has left at
 // asksBack tells whether a statement may ask for what the one before it has left.
 func asksBack(st packet.Statement) bool {
 	return st.Many || st.Route == packet.RouteLast || st.Effects&(packet.EffectRowState|packet.EffectUnknown|packet.EffectFunction) != 0
+}
+
+// explains tells whether sql is an EXPLAIN. Mostly it leaves FOUND_ROWS() as it was,
+// and would hide at a replica what that is.
+func explains(sql []byte) bool {
+	switch word := firstWord(sql); len(word) {
+	case 4:
+		return bytes.EqualFold(word, []byte("desc"))
+	case 7:
+		return bytes.EqualFold(word, []byte("explain"))
+	case 8:
+		return bytes.EqualFold(word, []byte("describe"))
+	}
+	return false
+}
+
+// leavesRows tells whether sql is one of the statements that have rows and may leave
+// FOUND_ROWS() as it was.
+func leavesRows(sql []byte) bool {
+	word := firstWord(sql)
+	for _, verb := range [...]string{"show", "check", "checksum", "analyze", "optimize", "repair"} {
+		if bytes.EqualFold(word, []byte(verb)) {
+			return verb != "show" || bytes.EqualFold(firstWord(bytes.TrimSpace(sql)[len(verb):]), []byte("create"))
+		}
+	}
+	return explains(sql)
+}
+
+// firstWord is that of a statement; empty if it begins with something else.
+func firstWord(sql []byte) []byte {
+	sql = bytes.TrimSpace(sql)
+	n := 0
+	for n < len(sql) && sql[n]|0x20 >= 'a' && sql[n]|0x20 <= 'z' {
+		n++
+	}
+	return sql[:n]
 }
 
 // transacts tells whether a read at home is, or begins, part of a transaction.

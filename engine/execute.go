@@ -110,16 +110,13 @@ func (sp *splitting) executes(st *statement, e *packet.Execute) (to where, why R
 	if st.Route == packet.RouteLast {
 		return atHome, RouteLastStatement, chosen
 	}
-	to, why = sp.route(st.Statement)
+	to, why = sp.judge(st.Statement, st.sql)
 	switch {
 	case to == atHome:
 		return atHome, why, chosen
 	case e.Flags&^packet.ExecuteCounted != 0, e.Iterations != 1, e.Params != int(st.params), e.Params > 0 && !st.typed,
 		st.stays, e.Statement == packet.ExecuteLast, !sp.preparable(st):
 		return atHome, RouteStatement, chosen
-	}
-	if !sp.tokenIs(st.Statement, st.sql) {
-		return atHome, RouteHint, chosen
 	}
 	ready, never := sp.ready()
 	switch {

@@ -242,6 +242,9 @@ func inserts(begin []byte) bool {
 // judge says where a query may run and, if that is home, why.
 func (sp *splitting) judge(st packet.Statement, sql []byte) (where, RouteReason) {
 	sp.clears = sp.messages() && clears(st, sql)
+	if st.Route == packet.RouteReplica && explains(sql) {
+		return atHome, RouteReason(packet.ReasonExplain)
+	}
 	to, why := sp.route(st)
 	if to == atReader && !sp.tokenIs(st, sql) {
 		return atHome, RouteHint

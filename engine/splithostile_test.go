@@ -191,6 +191,14 @@ func TestQuestionsAboutReads(t *testing.T) {
 			steps(gets("SELECT 1/0", one("p")), gets("SHOW WARNINGS", one("w")), gets("SELECT @@warning_count, ROW_COUNT()", one("1")), ExpectEnd()),
 			steps(gets("SELECT 1/0", one("r")), gets("SHOW WARNINGS", one("w")), gone),
 			steps(asks("SELECT 1/0", sees("r")), asks("SHOW WARNINGS", sees("w")), asks("SELECT @@warning_count, ROW_COUNT()", sees("1")))},
+		{"how many rows, behind an EXPLAIN, which mostly leaves that",
+			steps(gets("SELECT a FROM t", one("p")), gets("EXPLAIN SELECT a FROM t", one("e")), gets("SELECT FOUND_ROWS()", one("1")), ExpectEnd()),
+			steps(gets("SELECT a FROM t", one("r")), gone),
+			steps(asks("SELECT a FROM t", sees("r")), asks("EXPLAIN SELECT a FROM t", sees("e")), asks("SELECT FOUND_ROWS()", sees("1")))},
+		{"how many rows, behind a SHOW CREATE TABLE, which leaves that",
+			steps(gets("SELECT a FROM t", one("p")), gets("show create TABLE t", one("e")), gets("SELECT FOUND_ROWS()", one("1")), ExpectEnd()),
+			steps(gets("SELECT a FROM t", one("r")), gone),
+			steps(asks("SELECT a FROM t", sees("r")), asks("show create TABLE t", sees("e")), asks("SELECT FOUND_ROWS()", sees("1")))},
 	} {
 		t.Run(tc.name, func(t *testing.T) { split(t, tc.primary, tc.replica, tc.client) })
 	}
