@@ -66,12 +66,12 @@ func asksBack(st packet.Statement) bool {
 	return st.Many || st.Route == packet.RouteLast || st.Effects&(packet.EffectRowState|packet.EffectUnknown|packet.EffectFunction) != 0
 }
 
-// explains tells whether sql is an EXPLAIN. Mostly it leaves FOUND_ROWS() as it was,
-// and would hide at a replica what that is.
+// explains tells whether sql is an EXPLAIN or a SHOW CREATE. Mostly they leave
+// FOUND_ROWS() as it was, and would hide at a replica what that is.
 func explains(sql []byte) bool {
 	switch word := firstWord(sql); len(word) {
 	case 4:
-		return bytes.EqualFold(word, []byte("desc"))
+		return bytes.EqualFold(word, []byte("desc")) || bytes.EqualFold(word, []byte("show")) && bytes.EqualFold(firstWord(bytes.TrimSpace(sql)[len("show"):]), []byte("create"))
 	case 7:
 		return bytes.EqualFold(word, []byte("explain"))
 	case 8:
@@ -84,9 +84,9 @@ func explains(sql []byte) bool {
 // FOUND_ROWS() as it was.
 func leavesRows(sql []byte) bool {
 	word := firstWord(sql)
-	for _, verb := range [...]string{"show", "check", "checksum", "analyze", "optimize", "repair"} {
+	for _, verb := range [...]string{"check", "checksum", "analyze", "optimize", "repair"} {
 		if bytes.EqualFold(word, []byte(verb)) {
-			return verb != "show" || bytes.EqualFold(firstWord(bytes.TrimSpace(sql)[len(verb):]), []byte("create"))
+			return true
 		}
 	}
 	return explains(sql)

@@ -124,7 +124,7 @@ func (g *generator) episode() (lines []string) {
 			sql := strings.NewReplacer("%T", "\t", "%N", "\n").Replace(line)
 			line = fmt.Sprintf(":query %q", sql)
 			if strings.HasPrefix(sql, ":") || strings.HasPrefix(sql, "+ ") { // stays a line
-				line = strings.NewReplacer("-- x\n", " ", "# LAST_INSERT_ID()\n", " ", "\n", " ").Replace(sql)
+				line = strings.NewReplacer("-- x\n", " ", "-- comment\n", " ", "# LAST_INSERT_ID()\n", " ", "# c\n", " ", "\n", " ").Replace(sql)
 			}
 		}
 		lines = append(lines, line)
