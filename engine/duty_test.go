@@ -226,3 +226,34 @@ func TestReadsLeaveAReplicaThatIsDrained(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// To a script a backend that is drained is DOWN. What is idle in its pool is closed,
+// but for a session that its owner has left in a transaction.
+func TestScriptsSeeADrainedBackendAsDown(t *testing.T) {
+	w := newWorld(t)
+	begin, commit := Query("BEGIN"), Query("COMMIT")
+	idle := steps(Admit(Caps), ExpectPacket(0, []byte{byte(packet.ComQuit)}), ExpectEnd())
+	busy := steps(Admit(Caps), ExpectPacket(0, begin), SendPacket(1, OK(packet.StatusInTrans)), ExpectPacket(0, commit), SendPacket(1, OK(packet.StatusAutocommit)), ExpectEnd())
+	cfg := w.config(w.server(busy, idle), w.server(served()))
+	h := pooling()
+	with(h)(&cfg)
+	w.start(cfg)
+	a := w.proxy.Backends()[0]
+	c := w.clientNow("in a transaction", Enter(Caps), SendPacket(0, begin), ExpectPacket(1, OK(packet.StatusInTrans)))
+	w.talk(1, ReasonClientQuit, inARow(steps(Enter(Caps)), quit)...)
+	w.idleSessions(0, "app", 1)
+	w.sets(a, DutyDraining, 0)
+	w.idleSessions(0, "app", 0)
+	if got, other := h.global.Backends()[0].State(), h.global.Backends()[1].State(); got != int(BackendDown) || other == int(BackendDown) {
+		t.Errorf("the script sees states %d and %d", got, other)
+	}
+	w.talk(2, ReasonClientQuit, inARow(steps(Enter(Caps)), quit)...)
+	w.idleSessions(1, "app", 1)
+	if got := a.Duty(); got != DutyDraining {
+		t.Errorf("it is %s while a transaction is open there", got)
+	}
+	if err := c.Run(SendPacket(0, commit), ExpectPacket(1, OK(packet.StatusAutocommit)), Fin()); err != nil {
+		t.Error(err)
+	}
+	w.comesTo(a, DutyMaintenance)
+}
