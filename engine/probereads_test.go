@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,7 @@ type patient struct {
 	err      error
 	delay    time.Duration
 	writable bool
+	member   bool         // of a Galera group that is in step, and then writable
 	open     atomic.Int32 // sessions
 }
 
@@ -58,6 +60,12 @@ func (p *patient) ask(_ context.Context, query string) (table, error) {
 	switch {
 	case p.err != nil:
 		return table{}, p.err
+	case p.member && query == kinds:
+		return rows("Variable_name Value", "version 11.8.9-MariaDB", "read_only OFF", "wsrep_on ON"), nil
+	case p.member && strings.HasPrefix(query, "SHOW GLOBAL STATUS"):
+		return rows("Variable_name Value", "wsrep_local_state 4", "wsrep_cluster_status Primary", "wsrep_ready ON"), nil
+	case p.member:
+		return rows("read_only", "0"), nil
 	case query == kinds:
 		return rows("Variable_name Value", "version 9.7.4", "read_only ON"), nil
 	case query == "SHOW REPLICA STATUS":

@@ -182,6 +182,67 @@ func TestWritesGoToOneServerOnly(t *testing.T) {
 	}
 }
 
+// A member of a group that is drained leads no more, and its transactions go on.
+func TestAMemberOfAGroupIsDrained(t *testing.T) {
+	w := newWorld(t)
+	patients := w.roled([]bool{false, false}, w.serverOf(named("A")).Addr(), w.serverOf(named("B")).Addr())
+	a, b := w.proxy.Backends()[0], w.proxy.Backends()[1]
+	for i, p := range patients {
+		p.mu.Lock()
+		p.member = true
+		p.mu.Unlock()
+		w.proxy.Backends()[i].prober.Load().kick(true) // by a new login, which sees the kind of server anew
+		w.leadIs(0)
+	}
+	eventually(t, "both could lead", func() error {
+		if !w.proxy.backends.takesWrites(b) {
+			return errors.New(b.Health().String())
+		}
+		return nil
+	})
+	old := w.clientNow("old", Enter(Caps), is("A"))
+	w.sets(a, DutyDraining, 0)
+	w.leadIs(1)
+	w.clientNow("new", Enter(Caps), is("B"), Fin())
+	if err := old.Run(is("A"), Fin()); err != nil {
+		t.Error(err)
+	}
+	w.comesTo(a, DutyMaintenance)
+	if err := w.proxy.SetBackend(t.Context(), b.Addr.String(), DutyDraining, 0); err == nil {
+		t.Error("the last one is drained")
+	}
+	w.sets(a, DutyOnline, 0)
+	w.leadIs(1)
+}
+
+// Who leads alone is drained only by force: then nobody takes writes, and the first
+// one that is promoted does.
+func TestAPrimaryThatLeadsAloneIsDrained(t *testing.T) {
+	w := newWorld(t)
+	patients := w.roled([]bool{true, false}, w.serverOf(named("A")).Addr(), w.serverOf(named("B")).Addr())
+	w.leadIs(0)
+	a := w.proxy.Backends()[0]
+	old := w.clientNow("old", Enter(Caps), is("A"))
+	if err := w.proxy.SetBackend(t.Context(), a.Addr.String(), DutyDraining, 0); err == nil {
+		t.Error("it is drained without force")
+	}
+	if err := w.proxy.ForceBackend(t.Context(), a.Addr.String(), DutyDraining, 0); err != nil {
+		t.Error(err)
+	}
+	w.leadIs(-1)
+	if err := old.Run(is("A")); err != nil {
+		t.Error(err)
+	}
+	patients[0].leads(false)
+	patients[1].leads(true)
+	w.leadIs(1)
+	w.clientNow("new", Enter(Caps), is("B"), Fin())
+	if err := old.Run(ExpectEnd()); err != nil { // before anybody writes elsewhere
+		t.Error(err)
+	}
+	w.comesTo(a, DutyMaintenance)
+}
+
 // Two from the start: nobody knows which is the right one.
 func TestTwoPrimariesFromTheStart(t *testing.T) {
 	w := newWorld(t)
