@@ -119,7 +119,7 @@ type backends struct {
 	roster  atomic.Pointer[roster]
 	checked atomic.Int64 // unix seconds of the last wake-up
 
-	ordered bool // the first that is not DOWN takes sessions
+	ordered atomic.Bool // the first that is not DOWN takes sessions
 
 	auto bool                    // probes tell who is the primary
 	lead atomic.Pointer[Backend] // who it is then, nil while nobody is
@@ -209,7 +209,7 @@ func (bs *backends) take() *Backend {
 		b.clients.Add(1)
 		return b
 	}
-	if bs.ordered {
+	if bs.ordered.Load() {
 		b := bs.first()
 		if b != nil {
 			b.clients.Add(1)

@@ -181,9 +181,11 @@ func (e *Engine) duty(b *Backend, to Duty, why string) {
 	e.events.add(Event{Kind: EventDuty, Backend: b.Addr.String(), From: was.String(), To: to.String(), Reason: why})
 }
 
-// reroute has elections and sessions know that a backend's duty has changed.
+// reroute has elections and sessions know that backends, or what they are to do, have
+// changed.
 func (e *Engine) reroute(ctx context.Context) {
 	e.elect(ctx)
+	e.turned()
 }
 
 // alive tells whether the engine runs. The caller has e.changing.

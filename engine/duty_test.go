@@ -35,8 +35,13 @@ func (w *world) answers(name string) net.Addr {
 				step = SendPacket(1, OK(status))
 			case sql == string(tellsMySQL[1:]):
 				step = one("1")
+			case sql == asksInsertID && name != "mute":
+				step = one("0")
 			case len(sql) >= 3 && sql[:3] == "SET", p.Payload()[0] == byte(packet.ComResetConnection):
 				step = SendPacket(1, OK(status))
+			case status&packet.StatusInTrans != 0:
+				b, _ := Result(nil, 1, ModernCaps, status, name)
+				step = Send(b)
 			}
 			if err := c.Run(step); err != nil {
 				return err
@@ -224,6 +229,81 @@ func TestReadsLeaveAReplicaThatIsDrained(t *testing.T) {
 	}
 	if err := busy.Run(asks("COMMIT", ExpectPacket(1, OK(packet.StatusAutocommit))), asks("SELECT a FROM t", sees("p"))); err != nil {
 		t.Error(err)
+	}
+}
+
+// Sessions that split move to another read/write backend when theirs is drained: those
+// that are idle at once, the others behind their transaction. One with state that only
+// its server has stays.
+func TestWritersLeaveABackendThatIsDrained(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config(w.answers("a"), w.answers("b"), w.refused())
+	cfg.Backends[2].ReadOnly = true
+	asEverybody(&cfg)
+	w.start(cfg)
+	a, b := w.proxy.Backends()[0], w.proxy.Backends()[1]
+	w.sets(b, DutyMaintenance, 0)
+	begun, ok := ExpectPacket(1, OK(packet.StatusAutocommit|packet.StatusInTrans)), ExpectPacket(1, OK(packet.StatusAutocommit))
+	idle := w.clientNow("idle", Enter(ModernCaps), asks("SET NAMES latin1", ok))
+	busy := w.clientNow("busy", Enter(ModernCaps), asks("BEGIN", begun))
+	tied := w.clientNow("tied", Enter(ModernCaps), asks("SET @a=1", ok))
+	w.sets(b, DutyOnline, 0)
+	w.sets(a, DutyDraining, 0)
+	eventually(t, "the idle one has left", func() error {
+		if n := a.Clients(); n != 2 {
+			return fmt.Errorf("there are %d", n)
+		}
+		return nil
+	})
+	inside, _ := Result(nil, 1, ModernCaps, packet.StatusAutocommit|packet.StatusInTrans, "a")
+	for _, step := range []error{
+		idle.Run(asks("INSERT 1", sees("b"))),
+		busy.Run(asks("INSERT 1", Expect(inside))), busy.Run(asks("COMMIT", ok)), busy.Run(asks("INSERT 2", sees("b"))),
+		tied.Run(asks("INSERT 1", sees("a"))),
+	} {
+		if step != nil {
+			t.Error(step)
+		}
+	}
+	if a.Duty() != DutyDraining || a.Clients() != 1 {
+		t.Errorf("it is %s with %d sessions, want draining with 1", a.Duty(), a.Clients())
+	}
+	w.sets(a, DutyMaintenance, 0)
+	if err := tied.Run(ExpectERR(0, 1053, "08S01", "(proxy) the server is taken out of service; connect again"), ExpectEnd()); err != nil {
+		t.Error(err)
+	}
+	w.comesTo(a, DutyMaintenance)
+	// Who waits for a backend has one when it is online again.
+	w.change(func(cfg *Config) { cfg.FailoverWait = Patience })
+	if err := w.proxy.ForceBackend(t.Context(), b.Addr.String(), DutyDraining, 0); err != nil {
+		t.Error(err)
+	}
+	w.comesTo(b, DutyDraining)
+	w.client("waits", Enter(ModernCaps), asks("INSERT 1", sees("a")), Fin())
+	eventually(t, "it waits", func() error {
+		if len(w.log.about("clients wait for one")) == 0 {
+			return errors.New("no")
+		}
+		return nil
+	})
+	w.sets(a, DutyOnline, 0)
+	w.peers.Wait()
+}
+
+// A session whose home does not say what is to be known of it stays there, and its
+// commands go on.
+func TestASessionThatCannotMoveStays(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config(w.answers("mute"), w.answers("b"), w.refused())
+	cfg.Backends[2].ReadOnly = true
+	asEverybody(&cfg)
+	w.start(cfg)
+	c := w.clientNow("client", Enter(ModernCaps), asks("INSERT 1", sees("mute")))
+	w.sets(w.proxy.Backends()[0], DutyDraining, 0)
+	for range 3 {
+		if err := c.Run(asks("INSERT 2", sees("mute"))); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

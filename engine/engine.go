@@ -53,7 +53,7 @@ func New(cfg Config) (_ *Engine, err error) {
 	if err := distinct(cfg.Backends); err != nil {
 		return nil, err
 	}
-	e.backends.ordered = cfg.Failover == FailoverOrdered
+	e.backends.ordered.Store(cfg.Failover == FailoverOrdered)
 	e.backends.auto = cfg.Health != nil && cfg.Health.Roles
 	var list []*Backend
 	for i, b := range cfg.Backends {

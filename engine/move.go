@@ -203,7 +203,7 @@ func leaving(code uint16) bool { return code == 1053 || code == 3032 }
 // move: those that are idle at once, the others when they send a command and could.
 func (l *loop) follow() {
 	bs := &l.engine.backends
-	if bs.auto || !bs.ordered { // roles.go has an end for them
+	if bs.auto || !bs.ordered.Load() { // roles.go has an end for them
 		return
 	}
 	l.each(func(c *client) {
@@ -219,7 +219,7 @@ func (bs *backends) overtakes(b *Backend) bool {
 	if b.Duty() != DutyOnline {
 		return bs.primary() != nil
 	}
-	if bs.auto || !bs.ordered {
+	if bs.auto || !bs.ordered.Load() {
 		return false
 	}
 	first := bs.first()

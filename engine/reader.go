@@ -222,6 +222,8 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 				sp.park()
 				return
 			}
+		} else {
+			sp.moves = false // it stays where it is, for now
 		}
 	}
 	if s.queue.empty() && sp.wish == wishAnswer {

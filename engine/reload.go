@@ -41,6 +41,7 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 		return err
 	}
 	e.now.Store(newRunning(cfg))
+	e.backends.ordered.Store(cfg.Failover == FailoverOrdered)
 	for _, b := range e.backends.all() {
 		b.slots.changed()
 	}

@@ -70,7 +70,7 @@ func (bs *backends) leads(b *Backend) bool {
 	if bs.auto {
 		return bs.lead.Load() == b
 	}
-	if bs.ordered {
+	if bs.ordered.Load() {
 		return bs.first() == b
 	}
 	return !b.ReadOnly && b.Duty() == DutyOnline

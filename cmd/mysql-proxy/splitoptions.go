@@ -17,7 +17,7 @@ var splitOptions = []option{
 		choices: []string{"session", "primary-writes", "strong-global"},
 		help:    "what a read at a read-only backend sees; session: at least what its own session has written; primary-writes: what is there, be it older than that; strong-global: at least what anybody had written when it began, for which the primary is asked before each read",
 		dst:     func(s *settings) any { return &s.Consistency }},
-	{long: "failover", kind: stringKind, arg: "HOW", def: "balanced", group: "proxy",
+	{long: "failover", live: true, kind: stringKind, arg: "HOW", def: "balanced", group: "proxy",
 		choices: []string{"balanced", "ordered"},
 		help:    "with several read/write backends and no script; balanced: a new session goes to the one with the fewest clients; ordered: all sessions and writes go to the first one that is up, in the order in which they are given, and back to it when it is up again. Idle sessions without state that only their server has move; the others go on where they are until their transaction or that state ends. With roles=auto servers say themselves which one takes writes",
 		dst:     func(s *settings) any { return &s.Failover }},
