@@ -2,10 +2,12 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	. "mysqlproxy/engine/enginetest"
+	"mysqlproxy/packet"
 )
 
 // left waits until no client is counted at backend i.
@@ -41,5 +43,55 @@ func TestHomeDiesBesideARead(t *testing.T) {
 			w.start(cfg)
 			w.clientNow("client", Enter(ModernCaps), asks("SELECT a FROM t", sees("r")), asks("COMMIT", ExpectPacket(1, OK(0))))
 		})
+	}
+}
+
+// A script's session is killed as --health-user also where the proxy owns the
+// client's identity.
+func TestKillOfAScriptsCommand(t *testing.T) {
+	var saw []string
+	killed, query := NewGate(), Query("ONE")
+	interrupted := packet.AppendERR(nil, 1317, "70100", "Query execution was interrupted")
+	w := choosingWorld(t, choosing(false, &saw), Scripts(steps(admitAs(shopLogin(), ownCaps), ExpectPacket(0, query), Await(killed), SendPacket(1, interrupted), ExpectEnd())), Scripts())
+	k := &killer{}
+	c := w.clientNow("client", enterAs(shopLogin(), ownCaps), SendPacket(0, query))
+	w.killedBy(k)
+	if err := c.Run(kill(w, "busy", true)); err != nil {
+		t.Error(err)
+	}
+	close(killed)
+	if got := k.kills(); !slices.Equal(got, []string{"KILL QUERY 77"}) {
+		t.Errorf("the backend was asked for %q", got)
+	}
+	if err := c.Run(ExpectPacket(1, interrupted), Fin()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A read whose primary dies while its KILL is being logged in is answered all the
+// same when that is over.
+func TestHomeDiesBesideAKill(t *testing.T) {
+	w := newWorld(t)
+	logsIn, read := NewGate(), gets("SELECT a FROM t", one("p"))
+	cfg := w.config(w.server(
+		append(atHomeBegins(), ExpectPacket(0, Query("SELECT a FROM t")), Await(logsIn), Reset()),
+		steps(Greet(Greeting(ModernCaps)), ExpectWhere("a login", func(packet.Packet) error { return nil }), Open(logsIn), Do("wait for the end of home", func(*Conn) error {
+			eventually(w, "home's end", func() error {
+				if n := w.engine().Backends()[0].Clients(); n != 1 {
+					return fmt.Errorf("%d clients", n)
+				}
+				return nil
+			})
+			return nil
+		}), Reset()),
+		steps(lets(), ExpectPacket(0, trackMySQL), SendPacket(1, OK(0)), read, Drain())))
+	asEverybody(&cfg)
+	w.start(cfg)
+	c := w.clientNow("client", Enter(ModernCaps), SendPacket(0, Query("SELECT a FROM t")))
+	if err := c.Run(kill(w, "busy", true)); err == nil {
+		t.Error("a KILL whose login was cut off has succeeded")
+	}
+	if err := c.Run(sees("p")); err != nil {
+		t.Error(err)
 	}
 }

@@ -145,9 +145,5 @@ func (sp *splitting) interrupt() {
 	if r == nil || c.server != r || c.id == nil || c.opening != nil || c.state >= clientClosing {
 		return
 	}
-	c.stopAt(r, func(error) { // else it runs to its end
-		if sp.home == nil && c.held && c.state < clientClosing {
-			sp.resume() // it has waited for the end of this
-		}
-	})
+	c.stopAt(r, func(error) {}) // else it runs to its end
 }

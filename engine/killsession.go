@@ -81,7 +81,7 @@ func (l *loop) kill(id uint64, queryOnly bool) *killing {
 	switch s := c.server; {
 	case busy && s != nil && s.state == serverBusy:
 		k.backend, k.thread = s.backend, s.thread
-		if queryOnly && c.id != nil && c.opening == nil {
+		if queryOnly && c.sp != nil && c.id != nil && c.opening == nil {
 			k.told = make(chan error, 1)
 			c.stopAt(s, func(err error) { k.told <- err })
 		}
@@ -133,7 +133,8 @@ func (k *killing) ask(ctx context.Context, e *Engine, kill string) error {
 const killWithin = 5 * time.Second
 
 // stopAt kills what runs for c at s, in the name of c's user. then is told when
-// that has been sent, or that it could not be. c has an identity and opens nothing.
+// that has been sent, or that it could not be. c splits, has an identity and opens
+// nothing.
 func (c *client) stopAt(s *server, then func(error)) {
 	thread, command := s.thread, c.commands
 	s.backend.clients.Add(1)
@@ -147,6 +148,9 @@ func (c *client) stopAt(s *server, then func(error)) {
 			t.leave()
 		}
 		then(err)
+		if c.sp.home == nil && c.held && c.state < clientClosing {
+			c.sp.resume() // it has waited for the end of this
+		}
 	})
 	c.opening.own.left = func() { then(errEnded) }
 }
