@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
 
 // ledger is a workload that knows what has to be in a table: every write has a number
@@ -298,7 +300,8 @@ func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
 	createLedger(t)
 	first, second := bed.Primary, bed.Replicas[0]
 	synchronous(t)
-	p := startProxy(t, []string{first.Addr, second.Addr}, append(options, "--roles=auto", "--failover-wait=60", usersFile(t))...)
+	http := enginetest.FreeAddr(t)
+	p := startProxy(t, []string{first.Addr, second.Addr}, append(options, "--roles=auto", "--failover-wait=60", "--http-address="+http, usersFile(t))...)
 	defer func() { bed.Replicas = nil }() // it is promoted, and writes by itself then
 
 	l := startLedger(t, p.addr)
@@ -317,6 +320,9 @@ func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
 	if got := open.ask("INSERT INTO ledger VALUES (-3, -1)"); got != "ERR 2013" && got != "closed" && got != "ERR 2013, closed" {
 		t.Errorf("in a transaction a client hears %q, want ERR 2013 or a close", got)
 	}
+	eventually(t, 20*time.Second, "writers wait for a primary", func() bool {
+		return samples(t, http)["mysql_proxy_sessions_waiting_for_primary"] >= ledgerWriters
+	})
 	since = p.lines()
 	// It has received all that was acknowledged, and applies it before it takes writes.
 	replicate(t, second, "STOP SLAVE IO_THREAD")
@@ -335,6 +341,9 @@ func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
 	since = p.lines()
 	bed.control(t, "start "+first.Name)
 	p.told(t, since, "more than one server is writable", "writes go to "+second.Addr+" only")
+	if n := samples(t, http)["mysql_proxy_split_brains_total"]; n != 1 {
+		t.Errorf("%v split brains are counted, want 1", n)
+	}
 	back := time.Now()
 	l.goesOn(back)
 	end()
