@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/bytedance/sonic"
@@ -221,9 +222,22 @@ func (f *snapshot) status(events []engine.Event) *status {
 		}
 	}
 	for _, ev := range events {
-		d.Events = append(d.Events, statusEvent{ev.Number, ev.At.UTC(), string(ev.Kind), ev.Backend, ev.From, ev.To, ev.Reason})
+		d.Events = append(d.Events, publicEvent(ev))
 	}
 	return d
+}
+
+// publicEvent is ev without what only operators may read, who log in for it: users'
+// names and addresses, values of options and lines of the configuration.
+func publicEvent(ev engine.Event) statusEvent {
+	switch ev.Kind {
+	case engine.EventKill:
+		ev.Reason, _, _ = strings.Cut(ev.Reason, ",") // behind the number is who it was
+	case engine.EventConfig:
+		ev.From, ev.To = "", ""
+		ev.Reason, _, _ = strings.Cut(ev.Reason, ":") // behind it is what was wrong
+	}
+	return statusEvent{ev.Number, ev.At.UTC(), string(ev.Kind), ev.Backend, ev.From, ev.To, ev.Reason}
 }
 
 // seconds is d in seconds, nil if it is not known.

@@ -65,6 +65,26 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// What only operators may know, who log in, is not told to whoever asks.
+func TestStatusKeepsWhatOperatorsKnow(t *testing.T) {
+	addr := serve(t, &told{figures: full(), events: []engine.Event{
+		{Kind: engine.EventKill, Reason: `a session was killed: number 7, user "alice", client 10.9.9.9:5000`},
+		{Kind: engine.EventConfig, Reason: "health-user", From: "alice", To: "alicia"},
+		{Kind: engine.EventConfig, Reason: `not applied: loading config failed: line 3: "alice" has no value`},
+	}})
+	_, _, body := get(t, addr, "/status.json")
+	for _, secret := range []string{"alic", "10.9.9.9"} {
+		if strings.Contains(body, secret) {
+			t.Errorf("it tells %q:\n%s", secret, body)
+		}
+	}
+	for _, want := range []string{`"a session was killed: number 7"`, `"health-user"`, `"not applied"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("it lacks %s:\n%s", want, body)
+		}
+	}
+}
+
 // compacted is a document in one form, whoever wrote it, by another library than
 // the one that is tested.
 func compacted(t *testing.T, text string) string {
