@@ -97,6 +97,9 @@ func parseKeyfile(data []byte) ([]entry, error) {
 		case !inGroup:
 			return nil, &fileError{n, "the file does not start with a group; put [" + fileGroup + "] before the first option"}
 		case !ok:
+			if i := strings.IndexAny(key, blanks+":"); i > 0 {
+				key = key[:i] // what follows may be a password
+			}
 			return nil, &fileError{n, fmt.Sprintf("%q has no value; write %s = VALUE, for a flag %s = true", clip(key), clip(key), clip(key))}
 		case key == "":
 			return nil, &fileError{n, "there is no option name before the ="}

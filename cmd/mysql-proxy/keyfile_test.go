@@ -77,6 +77,16 @@ func TestKeyfileRefuses(t *testing.T) {
 	}
 }
 
+// A line that lacks its = may have a password, and errors are logged.
+func TestErrorsOfLinesTellNoValues(t *testing.T) {
+	for _, line := range []string{"admin-password hunter2", "admin-password\thunter2", "admin-password: hunter2", "admin-password:hunter2"} {
+		_, err := parseKeyfile([]byte("[mysql-proxy]\n" + line + "\n"))
+		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "admin-password = VALUE") {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
 func TestFileValues(t *testing.T) {
 	for _, tc := range []struct {
 		text string
