@@ -44,8 +44,9 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 		found := len(text) == 0 || bytes.Contains(text, []byte("found_rows")) // the text of a prepared one may not be kept
 		asks = found && t.found || t.before == atReader && (!found || bytes.Contains(text, []byte("_count")))
 	}
-	// May ask, or read itself. It is not worth a transaction that is begun by it.
-	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0 || leavesRows(sql)) && !sp.transacts()
+	// May ask, or read itself. It is not worth a transaction that is begun by it, nor
+	// messages that are lost by it.
+	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0 || leavesRows(sql)) && !sp.transacts() && !t.newer()
 	// What is to be cleared at home is cleared before a transaction begins.
 	clears := t.stale && st.Effects&(packet.EffectBegin|packet.EffectSetVariables|packet.EffectSetOpaque) != 0 && !sp.transacts()
 	if !asks && !hides && !clears && !t.readWarned && !(st.Route == packet.RouteLast && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
@@ -129,6 +130,9 @@ func (sp *splitting) echoed(h *server) {
 
 // leaves notes what a response that is over leaves.
 func (t *traces) leaves(at where, was outcome, why RouteReason, clears bool) {
+	if at == atReader && why == RouteLastStatement {
+		return // it asked for it
+	}
 	if at == atReader {
 		*t = traces{before: atReader, found: true, warned: t.warned, stale: t.warned, readWarned: was.warns}
 		return
@@ -146,6 +150,9 @@ func (t *traces) leaves(at where, was outcome, why RouteReason, clears bool) {
 		t.found = false
 	}
 }
+
+// newer tells whether there may be messages at home of what ran there behind the read.
+func (t *traces) newer() bool { return t.before == atHome && t.warned && !t.stale }
 
 // messages tells whether there may be warnings or an error of old at either side.
 func (sp *splitting) messages() bool { return sp.traces.warned || sp.at.warned }

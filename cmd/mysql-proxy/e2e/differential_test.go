@@ -30,7 +30,7 @@ var differentialModes = modesFrom(os.Getenv("E2E_MODE"))
 func modesFrom(only string) (list []mode) {
 	for _, m := range []mode{
 		{name: "plain"},
-		{name: "splitting", replicas: 2, asked: true},
+		{name: "splitting", replicas: 2},
 		{name: "multiplexing", replicas: 2, args: []string{"--multiplex=on", "--multiplex-delay=0"}, asked: true},
 	} {
 		if m.name == only || only == "" && !m.asked {
