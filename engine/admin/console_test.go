@@ -371,6 +371,19 @@ func TestConsoleFailures(t *testing.T) {
 	if got := rows(t, ask(many, "SELECT id FROM sessions LIMIT 100000, 10")); got != "0" {
 		t.Errorf("a part of many rows is %q", got)
 	}
+	ctx, cancel = context.WithCancel(context.Background())
+	cancel()
+	for _, sql := range []string{"SHOW SESSIONS WHERE id > 0", "SHOW SESSIONS LIKE 'a%'", "SELECT id FROM sessions ORDER BY id"} {
+		a := (&Console{}).Answer(ctx, atWork(), engine.AdminCommand{Payload: []byte("\x03" + sql)})
+		if got, want := shown(t, a), "ERR 1205 HY000 (proxy) the event loops did not answer in time"; got != want {
+			t.Errorf("%s for who has left: %s, want %s", sql, got, want)
+		}
+	}
+	for _, sql := range []string{"SELECT " + strings.Repeat("*, ", 10) + "* FROM sessions", "SELECT " + strings.Repeat("id, ", maxColumns) + "id FROM sessions"} {
+		if got, want := shown(t, ask(atWork(), sql)), "ERR 1117 HY000 Too many columns"; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
 	large := atWork()
 	large.sessions = make([]engine.SessionFigures, 40)
 	for i := range large.sessions {

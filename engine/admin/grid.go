@@ -126,6 +126,9 @@ func cellText(cell any) (text string, ok bool) {
 const (
 	maxRows   = 100_000
 	maxResult = 32 << 20 // bytes
+	// maxColumns is many times what any view has. A * may be given more than once,
+	// and each multiplies the rows of a view, which may be many.
+	maxColumns = 256
 )
 
 // Character sets of columns.

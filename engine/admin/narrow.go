@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -281,8 +282,10 @@ func compareCells(a, b any) int {
 	return strings.Compare(strings.ToLower(x), strings.ToLower(y))
 }
 
-// narrow takes from g what t asks for. column is the one that LIKE is about.
-func (g *grid) narrow(t tail, column string) error {
+// narrow takes from g what t asks for. column is the one that LIKE is about. An error
+// may be ctx's: a condition of a megabyte takes its time with many rows, and the
+// event loops can use the processor.
+func (g *grid) narrow(ctx context.Context, t tail, column string) error {
 	missing := t.where.unknownColumn(g)
 	for _, o := range t.order {
 		if missing == "" && g.at(o.column) < 0 {
@@ -297,13 +300,16 @@ func (g *grid) narrow(t tail, column string) error {
 		if i < 0 {
 			return syntax("LIKE has no meaning here; use WHERE")
 		}
-		g.keep(func(row []any) bool {
+		g.keep(ctx, func(row []any) bool {
 			text, ok := cellText(row[i])
 			return ok && like(t.like, text)
 		})
 	}
 	if t.where != nil {
-		g.keep(func(row []any) bool { return t.where.holds(g, row) })
+		g.keep(ctx, func(row []any) bool { return t.where.holds(g, row) })
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if len(t.order) > 0 {
 		slices.SortStableFunc(g.rows, func(a, b []any) int {
@@ -334,8 +340,9 @@ func (g *grid) noColumn(name string) error {
 	return &fault{1054, "42S22", "there is no column " + near(name, 0) + " here; there are " + strings.Join(names, ", ")}
 }
 
-func (g *grid) keep(is func(row []any) bool) {
-	g.rows = slices.DeleteFunc(g.rows, func(row []any) bool { return !is(row) })
+// keep takes out the rows that are not as is says: all from the end of ctx on.
+func (g *grid) keep(ctx context.Context, is func(row []any) bool) {
+	g.rows = slices.DeleteFunc(g.rows, func(row []any) bool { return ctx.Err() != nil || !is(row) })
 }
 
 // like tells whether text is as in an SQL pattern, in whatever case: % is any

@@ -205,6 +205,15 @@ func (r *request) table(items []item, name string) (*result, error) {
 		out.rows = [][]any{{number(len(g.rows))}}
 		return &result{grid: out}, nil
 	}
+	columns := 0
+	for _, it := range items {
+		if columns++; it.all {
+			columns += len(g.columns) - 1
+		}
+	}
+	if columns > maxColumns {
+		return nil, &fault{1117, "HY000", "Too many columns"}
+	}
 	out.rows = make([][]any, len(g.rows))
 	for _, it := range items {
 		var from []int

@@ -107,7 +107,7 @@ func (r *request) show(v view) (*result, error) {
 	}
 	g, err := v.get(r)
 	if err == nil {
-		err = g.narrow(t, v.like)
+		err = g.narrow(r, t, v.like)
 	}
 	return &result{grid: g}, err
 }
