@@ -143,7 +143,8 @@ func (t *traces) leaves(at where, was outcome, why RouteReason, clears bool) {
 			return // what the last statement has left is still there
 		}
 	}
-	t.before, t.readWarned, t.lost = atHome, false, false
+	t.before, t.readWarned = atHome, false
+	t.lost = t.lost && was.command == packet.ComStmtPrepare && !was.failed // what it prepares may ask for that
 	says := was.failed || was.warns
 	t.warned, t.stale = says || t.warned && !clears, t.stale && !says && !clears
 	if was.rows || why == RouteReason(packet.ReasonInto) {

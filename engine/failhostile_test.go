@@ -95,3 +95,47 @@ func TestHomeDiesBesideAKill(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A session whose LAST_INSERT_ID() cannot be had stays where it is.
+func TestASessionStaysWhoseInsertIDIsNotTold(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		tells Step
+	}{{"an ERR", SendPacket(1, errs(1047))}, {"no row", func() Step { b, _ := Result(nil, 1, ModernCaps, 0); return Send(b) }()}} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			wrote := (&packet.OK{LastInsertID: 5, Status: packet.StatusAutocommit}).Append(nil, 0)
+			a, b := w.server(), w.server(append(atHomeBegins(), gets("INSERT INTO t VALUES (1)", SendPacket(1, wrote)),
+				gets("SELECT LAST_INSERT_ID()", tc.tells), gets("SELECT a FROM t", one("B")), gets("SELECT b FROM t", one("B")), Drain()))
+			patients := w.failing(ordered, a, b)
+			patients[0].is(table{}, noAnswer)
+			w.becomes(0, HealthDown)
+			c := w.clientNow("client", Enter(ModernCaps), asks("INSERT INTO t VALUES (1)", ExpectPacket(1, wrote)))
+			patients[0].is(table{}, nil)
+			w.becomes(0, HealthGood)
+			if err := c.Run(asks("SELECT a FROM t", sees("B")), asks("SELECT b FROM t", sees("B"))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What a statement has left that home took with it is asked for in vain also by a
+// prepared statement.
+func TestAPreparedStatementAsksForWhatIsGone(t *testing.T) {
+	w := newWorld(t)
+	a := &simple{name: "A"}
+	ln := w.listen()
+	w.servers = append(w.servers, NewServer(ln, a.serve))
+	const sql = "SELECT ROW_COUNT()"
+	b := w.server(append(atHomeBegins(), getsPrepare(sql, home1, 1, 0), ExpectEnd()))
+	cfg := w.config(ln.Addr(), b)
+	ordered(&cfg)
+	w.start(cfg)
+	c := w.clientNow("client", Enter(ModernCaps), writeOK)
+	ln.Close()
+	a.dies()
+	if err := c.Run(left(w, 0), asksPrepare(sql, home1, 1, 0), asksFor(runs(home1, noType), ExpectERR(1, 2013, "HY000", lostText), ExpectEnd())); err != nil {
+		t.Error(err)
+	}
+}
