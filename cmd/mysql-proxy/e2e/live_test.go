@@ -134,17 +134,18 @@ func sessionsAt(t *testing.T, s server) (n int) {
 // workers are clients that read and write without a pause, each by a connection of
 // its own that is opened anew now and then.
 type workers struct {
-	done [8]atomic.Int64
-	over chan struct{}
-	wg   sync.WaitGroup
+	done  [8]atomic.Int64
+	reads bool // they write nothing: any server may have their transactions
+	over  chan struct{}
+	wg    sync.WaitGroup
 }
 
 // startWorkers has clients work until the test ends. An error of any of them is the
 // test's failure, as is a read that misses what the client has written before.
-func startWorkers(t *testing.T, p *proxy) *workers {
+func startWorkers(t *testing.T, p *proxy, reads bool) *workers {
 	t.Helper()
 	mustExec(t, "CREATE TABLE IF NOT EXISTS "+bed.Database+".live (id INT PRIMARY KEY, v INT NOT NULL)", "TRUNCATE "+bed.Database+".live")
-	w := &workers{over: make(chan struct{})}
+	w := &workers{over: make(chan struct{}), reads: reads}
 	for i := range w.done {
 		mustExec(t, fmt.Sprintf("INSERT INTO %s.live VALUES (%d, 0)", bed.Database, i))
 		w.wg.Go(func() {
@@ -204,7 +205,10 @@ func (w *workers) connection(t *testing.T, p *proxy, i int) (more bool) {
 			t.Errorf("client %d, BEGIN: %v", i, err)
 			return false
 		}
-		if _, err = tx.Exec("UPDATE live SET v = v + 1 WHERE id = ?", i); err == nil && read(tx) {
+		if !w.reads {
+			_, err = tx.Exec("UPDATE live SET v = v + 1 WHERE id = ?", i)
+		}
+		if err == nil && read(tx) {
 			err = tx.Commit()
 		}
 		if err != nil {
@@ -252,7 +256,7 @@ func (l *live) getsReads(s server) {
 // session; the clients do not notice.
 func TestDrainUnderLoad(t *testing.T) {
 	l := startLive(t)
-	w := startWorkers(t, l.proxy)
+	w := startWorkers(t, l.proxy, false)
 	w.goOn(t)
 	if n := sessionsAt(t, bed.Replicas[0]) + sessionsAt(t, bed.Replicas[1]); n == 0 {
 		t.Error("nobody has a session with a replica")
@@ -286,11 +290,52 @@ func (w *workers) total() (n int64) {
 	return n
 }
 
+// The first of two read/write servers is drained twenty times, and is online again:
+// the sessions, with their transactions, go over to the other one and back.
+func TestDrainOfAWriterUnderLoad(t *testing.T) {
+	l := startLive(t, "failover = ordered")
+	first, second := bed.Primary, bed.Replicas[0]
+	w := startWorkers(t, l.proxy, true)
+	l.fixed[len(l.fixed)-1] += ", " + second.Addr
+	l.write("failover = ordered", replicaLine(bed.Replicas[1]))
+	if err := l.says("RELOAD"); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 20 {
+		w.goOn(t)
+		if err := l.says("DRAIN '" + first.Addr + "'"); err != nil {
+			t.Fatal(err)
+		}
+		l.wants(first.Addr, "maintenance")
+		if n := sessionsAt(t, first); n != 0 {
+			t.Errorf("round %d: %s is drained and has %d sessions", round, first.Name, n)
+		}
+		w.goOn(t)
+		if err := l.says("ONLINE '" + first.Addr + "'"); err != nil {
+			t.Fatal(err)
+		}
+		l.getsReads(first)
+		if t.Failed() {
+			return
+		}
+	}
+	if err := l.says("DRAIN '" + second.Addr + "'"); err != nil {
+		t.Error(err)
+	}
+	l.wants(second.Addr, "maintenance")
+	if err := l.says("DRAIN '" + first.Addr + "'"); err == nil || !strings.Contains(err.Error(), "no other backend than "+first.Addr+" could take writes now") {
+		t.Errorf("the last one is drained: %v", err)
+	}
+	w.goOn(t)
+	w.end()
+	t.Logf("%d transactions, three reads with each", w.total())
+}
+
 // The file is read again a hundred times, by a signal and by the console, every other
 // time with a fault in it; the clients do not notice.
 func TestReloadUnderLoad(t *testing.T) {
 	l := startLive(t, "log-level = message")
-	w := startWorkers(t, l.proxy)
+	w := startWorkers(t, l.proxy, false)
 	w.goOn(t)
 	a, b := bed.Replicas[0], bed.Replicas[1]
 	good := [][]string{
