@@ -139,3 +139,53 @@ func TestAPreparedStatementAsksForWhatIsGone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a read was to see that was refused for want of a session with the primary is
+// of no matter to the next one.
+func TestARefusedReadLeavesNoDemand(t *testing.T) {
+	w := newWorld(t)
+	opens, full, refused := NewGate(), NewGate(), NewGate()
+	again := steps(lets(), ExpectPacket(0, trackMySQL), SendPacket(1, OK(0)), Drain())
+	cfg := w.config(
+		w.server(append(atHomeBegins(), Await(opens), Reset()), again, again),
+		w.server(steps(Open(opens), Await(full), lets(), causal(uuid+":9"), gets(second, one("r")), Drain())))
+	cfg.Backends[1].ReadOnly = true
+	asEverybody(&cfg)
+	fewSessions(1, time.Second)(&cfg)
+	w.start(cfg)
+	c := w.clientNow("client", Enter(ModernCaps))
+	w.client("who waits", Enter(ModernCaps), Open(full), queued(w, 1), Await(refused), Fin())
+	if err := c.Run(queued(w, 1), asks(first, ExpectPacket(1, ReasonPoolWait.appendERR(nil, 0, true)[packet.HeaderLen:])), Open(refused), left(w, 0), asks(second, sees("r"))); err != nil {
+		t.Error(err)
+	}
+}
+
+const (
+	first  = "/* gtid=" + uuid + ":7 */ SELECT a FROM t"
+	second = "/* gtid=" + uuid + ":9 */ SELECT a FROM t"
+)
+
+// Who waits for room at a server that does not lead any more is let in at the one
+// that does.
+func TestWhoWaitsForRoomFollowsThePrimary(t *testing.T) {
+	w := newWorld(t)
+	patients := w.roled([]bool{true, false}, w.serverOf(named("A")).Addr(), w.serverOf(named("B")).Addr())
+	w.leadIs(0)
+	cfg := w.proxy.cfg().Config
+	cfg.FailoverWait = Patience // there is none while sessions with the one before end
+	fewSessions(1, time.Hour)(&cfg)
+	if err := w.proxy.Apply(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	there := w.clientNow("there", Enter(Caps), is("A"))
+	waits := w.clientNow("waits", queued(w, 1))
+	patients[0].leads(false)
+	patients[1].leads(true)
+	w.leadIs(1)
+	if err := there.Run(ExpectEnd()); err != nil {
+		t.Error(err)
+	}
+	if err := waits.Run(Enter(Caps), is("B")); err != nil {
+		t.Error(err)
+	}
+}

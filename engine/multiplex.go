@@ -299,6 +299,7 @@ func (sp *splitting) waitedInVain() {
 		return
 	}
 	sp.wish, sp.refusing = wishNone, true
+	sp.once, sp.demand, sp.c.until = 0, wanted{}, 0 // those were this command's
 	sp.c.hold()
 	sp.c.release() // it comes again
 }
