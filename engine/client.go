@@ -186,14 +186,14 @@ func (c *client) dial(b *Backend) {
 	}
 	waited := false
 	c.await(b, nil, func(*server) {
-		if waited && !b.open() {
+		if waited {
+			c.loop.Arm(&c.timer, e.cfg().LoginTimeout)
+		}
+		if waited && !(b.open() && e.backends.leads(b)) {
 			b.slots.leave()
 			b.release()
 			c.connect()
 			return
-		}
-		if waited {
-			c.loop.Arm(&c.timer, e.cfg().LoginTimeout)
 		}
 		c.server = newServer(c, b)
 	})
