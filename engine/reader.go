@@ -283,7 +283,7 @@ func (sp *splitting) unreadable() {
 	sp.dropReader()
 	sp.once, sp.lacks = RouteNoReplica, RouteNoReplica
 	sp.retry = sp.c.loop.Now() + readerAgain
-	if sp.wish != wishNone {
+	if sp.wish != wishNone && sp.wish != wishHome { // home's own end resumes
 		sp.resume()
 	}
 }
