@@ -216,6 +216,7 @@ func (b *Backend) fail(e *Engine, err error) {
 	b.failed(err)
 	if b.set(BackendDown, err.Error()) {
 		e.cfg().Log.Log(context.Background(), LevelMessage, "connecting to backend failed, it is down; retrying with a different backend", "backend", b.Addr.String(), "error", err)
+		e.tellsFirst()
 	}
 	if p := b.prober.Load(); p != nil {
 		p.kick(true)

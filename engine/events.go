@@ -35,11 +35,11 @@ const (
 	EventBackendState EventKind = "backend_state" // From and To are BackendStates
 	EventHealth       EventKind = "health"        // From and To are of Health
 	EventRole         EventKind = "role"          // primary, replica, peer, unknown
-	EventPrimary      EventKind = "primary"       // From and To are who takes the writes with --roles=auto, or "none"
+	EventPrimary      EventKind = "primary"       // From and To are who takes the writes with --roles=auto or --failover=ordered, or "none"
 	EventDuty         EventKind = "duty"          // From and To are Duties
 	EventConfig       EventKind = "config"        // Reason is the Change, or why there was none
 	EventKill         EventKind = "kill"          // an operator has ended a session, or what it ran
-	EventSplitBrain   EventKind = "split_brain"   // more than one server is writable
+	EventSplitBrain   EventKind = "split_brain"   // more than one server is writable, or not any more
 )
 
 // mostEvents is how many are kept.

@@ -176,10 +176,35 @@ func (l *loop) found() {
 // turned is told that a backend has become UP, or leads: sessions that wait have
 // where to go, and others may have to go elsewhere. Any goroutine may call it.
 func (e *Engine) turned() {
+	e.tellsFirst()
 	for _, l := range e.loops {
 		l.Post(func() {
 			l.found()
 			l.follow()
 		})
 	}
+}
+
+// tellsFirst has the log and the events tell which backend takes sessions and writes
+// with FailoverOrdered, when it is another one than before. One that nobody has
+// reached yet is not told of. Any goroutine may call it, when a backend has become UP
+// or DOWN.
+func (e *Engine) tellsFirst() {
+	bs, el := &e.backends, &e.election
+	if bs.auto || !bs.ordered.Load() {
+		return
+	}
+	el.mu.Lock()
+	defer el.mu.Unlock()
+	next := bs.first()
+	if next == nil || next == el.last || next.State() != BackendUp {
+		return
+	}
+	was := "none"
+	if el.last != nil {
+		was = el.last.Addr.String()
+	}
+	el.last = next
+	e.cfg().Log.LogAttrs(context.Background(), LevelMessage, "writes go to another server", slog.String("backend", next.Addr.String()), slog.String("was", was))
+	e.events.add(Event{Kind: EventPrimary, Backend: next.Addr.String(), From: was, To: next.Addr.String(), Reason: "writes go to another server"})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -181,6 +182,15 @@ func TestOrderedFailover(t *testing.T) {
 	run(open, whoTrans("A"))
 	if n := a.sessions.Load(); n != 6 {
 		t.Errorf("%d sessions with A, want all 6", n)
+	}
+	var told []string
+	for _, l := range w.log.about("writes go to another server") {
+		told = append(told, l.attrs["backend"]+" after "+l.attrs["was"])
+	}
+	is, was := aAddr.String(), bAddr.String()
+	want := []string{is + " after none", was + " after " + is, is + " after " + was}
+	if !slices.Equal(told, want) {
+		t.Errorf("the log has that writes went to %q, want %q", told, want)
 	}
 }
 

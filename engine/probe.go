@@ -32,10 +32,12 @@ type prober struct {
 	kicks chan struct{} // somebody has seen a failure: probe now,
 	anew  atomic.Bool   // with a login of its own
 
-	session *examiner // nil while there is none
-	streak  int       // of probes that succeeded in a row; below 0: that failed
-	since   time.Time // when health changed
-	seen    time.Time // when lag was known last,
+	session *examiner     // nil while there is none
+	login   time.Time     // when it was opened,
+	renew   time.Duration // and how old it gets where it may not ask all
+	streak  int           // of probes that succeeded in a row; below 0: that failed
+	since   time.Time     // when health changed
+	seen    time.Time     // when lag was known last,
 	last    time.Duration
 	mute    string    // what the log has been told of what probes are not told
 	began   time.Time // the last probe
@@ -46,7 +48,8 @@ const (
 	// probeSoonest is from the begin of one probe to the next at least, and the
 	// pause after a failure that is not enough to be DOWN.
 	probeSoonest = 100 * time.Millisecond
-	// probeBarred is the pause after a login was refused.
+	// probeBarred is the pause after a login was refused, and how old a session gets
+	// that may not ask all.
 	probeBarred = 5 * time.Second
 	// probePatience is for how long a login at a server that is DOWN may take. One
 	// that is stopped answers when it goes on; to hang up on it again and again
@@ -56,7 +59,7 @@ const (
 )
 
 func newProber(e *Engine, b *Backend) *prober {
-	p := &prober{e: e, b: b, terms: e.cfg(), kicks: make(chan struct{}, 1), since: time.Now()}
+	p := &prober{e: e, b: b, terms: e.cfg(), kicks: make(chan struct{}, 1), since: time.Now(), renew: probeBarred}
 	p.cfg = *p.terms.Health
 	p.dial = func(ctx context.Context) (asker, error) { return dialProbe(ctx, &p.terms.Config, b) }
 	b.probed.lag.Store(-1)
@@ -158,11 +161,12 @@ func (p *prober) probe(ctx context.Context) (f findings, err error) {
 		if err != nil {
 			return f, err
 		}
+		p.login = time.Now()
 		p.session = &examiner{asker: s, lags: p.b.ReadOnly && p.cfg.MaxLag > 0 || p.cfg.Roles}
 	}
 	f, err = p.session.examine(ctx, p.cfg.Timeout)
-	if err != nil || f.unasked != nil && number(f.unasked) == 0 {
-		p.hangUp()
+	if err != nil || f.unasked != nil && (number(f.unasked) == 0 || time.Since(p.login) >= p.renew) {
+		p.hangUp() // what a user may is as of its login: the right may have been granted since
 	}
 	return f, err
 }
@@ -292,7 +296,9 @@ func (p *prober) unasked(err error, now time.Time) Health {
 		return p.lagging(now)
 	}
 	p.forgetLag()
-	p.hears("its replication cannot be looked at, and it gets reads however far behind it is; --health-user needs REPLICATION CLIENT at MySQL, REPLICA MONITOR at MariaDB: " + err.Error())
+	err = fmt.Errorf("its replication cannot be looked at, and it gets reads however far behind it is; --health-user needs REPLICATION CLIENT at MySQL, REPLICA MONITOR at MariaDB: %w", err)
+	p.b.failed(err)
+	p.hears(err.Error())
 	return HealthGood
 }
 
@@ -303,7 +309,9 @@ func (p *prober) failed(err error, now time.Time) {
 		return
 	}
 	p.b.probed.on.Store(true)
-	p.b.set(BackendDown, err.Error())
+	if p.b.set(BackendDown, err.Error()) {
+		p.e.tellsFirst()
+	}
 	p.forgetLag()
 	p.is(HealthDown, err.Error(), now)
 }
@@ -323,7 +331,11 @@ func (p *prober) barred(err error, now time.Time) {
 
 // hears tells the log what keeps probes from knowing more, when that changes.
 func (p *prober) hears(what string) {
-	if p.mute != what && what != "" {
+	switch {
+	case p.mute == what:
+	case what == "":
+		p.says(LevelMessage, "the health probe is told all that it asks for again")
+	default:
 		p.says(slog.LevelError, what)
 	}
 	p.mute = what

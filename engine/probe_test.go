@@ -255,6 +255,46 @@ func TestAProbeThatIsNotLetIn(t *testing.T) {
 	}
 }
 
+// What a user may is as of its login: a right that was granted meanwhile is found
+// out by another one.
+func TestAProbeThatMayNotAskLogsInAgain(t *testing.T) {
+	p, log := quietProber(true)
+	barred := map[string]any{"SHOW GLOBAL VARIABLES": rows("Variable_name Value", "version 9.7.4", "read_only ON"), "SELECT": rows("read_only", "1"), "SHOW REPLICA STATUS": sqlError(1227)}
+	granted := map[string]any{"SHOW GLOBAL VARIABLES": barred["SHOW GLOBAL VARIABLES"], "SELECT": barred["SELECT"], "SHOW REPLICA STATUS": inStep}
+	logins, may := 0, barred
+	p.dial = func(context.Context) (asker, error) {
+		logins++
+		return &examinee{answers: may}, nil
+	}
+	probe := func() {
+		t.Helper()
+		f, err := p.probe(t.Context())
+		p.takes(f, err, time.Now())
+	}
+	p.renew = time.Hour
+	probe()
+	probe()
+	if logins != 1 {
+		t.Errorf("%d logins, want 1 as long as the session is young", logins)
+	}
+	if e := p.b.lastError.Load(); e == nil || !strings.Contains(e.what, "--health-user needs") {
+		t.Errorf("the last error is %v, want what is missing", e)
+	}
+	p.renew, may = 0, granted
+	probe()
+	probe()
+	probe()
+	if _, known := p.b.Lag(); logins != 2 || !known {
+		t.Errorf("%d logins, the lag is known: %v; want 2, true", logins, known)
+	}
+	if got := log.about("is told all"); len(got) != 1 {
+		t.Errorf("the log has %v, want one line that says so", got)
+	}
+	if got := log.about("cannot be looked at"); len(got) != 1 {
+		t.Errorf("the log has %v, want one line", got)
+	}
+}
+
 func TestReplicasThatAreFitForReads(t *testing.T) {
 	running := func(lag int) findings {
 		return findings{replication: replication{channels: 1, known: true, lag: time.Duration(lag) * time.Second}}

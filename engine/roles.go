@@ -80,8 +80,9 @@ func (bs *backends) leads(b *Backend) bool {
 type election struct {
 	mu     sync.Mutex
 	open   bool     // all backends have been probed, or do not answer
-	last   *Backend // that led last
+	last   *Backend // that led last, with FailoverOrdered too
 	takes  string   // who could, when the log was told of it last
+	split  bool     // and those were too many
 	splits atomic.Uint64
 	first  sync.WaitGroup // the first probe of each backend
 }
@@ -112,7 +113,12 @@ func (e *Engine) elect(ctx context.Context) {
 	lead := bs.lead.Load()
 	next := heir(takes, lead, el.last, peers)
 	if told := strings.Join(names, ", "); told != el.takes {
-		if el.takes = told; len(takes) > 1 && !peers {
+		if el.split && len(takes) < 2 {
+			e.cfg().Log.LogAttrs(ctx, LevelMessage, "not more than one server is writable any more", slog.String("servers", told))
+			e.events.add(Event{Kind: EventSplitBrain, Backend: told, Reason: "not more than one server is writable any more"})
+		}
+		el.split = len(takes) > 1 && !peers
+		if el.takes = told; el.split {
 			el.splits.Add(1)
 			where := "writes go nowhere until only one is"
 			if next != nil {
@@ -143,12 +149,16 @@ func (e *Engine) elect(ctx context.Context) {
 	el.last = next
 	bs.lead.Store(next)
 	e.turned()
-	e.cfg().Log.LogAttrs(ctx, LevelMessage, "writes go to another server", slog.String("backend", next.Addr.String()), slog.String("was", was))
+	what := "writes go to another server"
+	if was == next.Addr.String() {
+		what = "writes go to the same server again"
+	}
+	e.cfg().Log.LogAttrs(ctx, LevelMessage, what, slog.String("backend", next.Addr.String()), slog.String("was", was))
 	from := was
 	if lead == nil {
 		from = "none"
 	}
-	e.events.add(Event{Kind: EventPrimary, Backend: next.Addr.String(), From: from, To: next.Addr.String(), Reason: "writes go to another server"})
+	e.events.add(Event{Kind: EventPrimary, Backend: next.Addr.String(), From: from, To: next.Addr.String(), Reason: what})
 }
 
 // candidates are the backends that could lead, and their addresses. peers tells

@@ -177,9 +177,27 @@ func TestWritesGoToOneServerOnly(t *testing.T) {
 	}
 	patients[0].leads(false)
 	w.leadIs(1)
+	eventually(t, "the log tells that it is over", func() error {
+		if got := w.log.about("not more than one server is writable any more"); len(got) != 1 || got[0].attrs["servers"] != w.proxy.Backends()[1].Addr.String() {
+			return fmt.Errorf("%v", got)
+		}
+		return nil
+	})
+	if n := w.proxy.Splits(); n != 1 {
+		t.Errorf("%d times, want once", n)
+	}
 	if err := second.Run(is("B"), Fin()); err != nil {
 		t.Error(err)
 	}
+	patients[1].is(table{}, &net.OpError{Op: "dial", Err: errors.New("connection refused")})
+	w.leadIs(-1)
+	patients[1].leads(true)
+	eventually(t, "the log tells that the same one is back", func() error {
+		if len(w.log.about("writes go to the same server again")) != 1 {
+			return errors.New("no")
+		}
+		return nil
+	})
 }
 
 // A member of a group that is drained leads no more, and its transactions go on.
