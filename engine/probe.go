@@ -159,7 +159,7 @@ func (p *prober) probe(ctx context.Context) (f findings, err error) {
 		defer cancel()
 		s, err := p.dial(login)
 		if err != nil {
-			return f, err
+			return f, silent(err, within)
 		}
 		p.login = time.Now()
 		p.session = &examiner{asker: s, lags: p.b.ReadOnly && p.cfg.MaxLag > 0 || p.cfg.Roles}
@@ -168,7 +168,7 @@ func (p *prober) probe(ctx context.Context) (f findings, err error) {
 	if err != nil || f.unasked != nil && (number(f.unasked) == 0 || time.Since(p.login) >= p.renew) {
 		p.hangUp() // what a user may is as of its login: the right may have been granted since
 	}
-	return f, err
+	return f, silent(err, p.cfg.Timeout)
 }
 
 // takes acts on what a probe has found, and says how long to wait for the next one.

@@ -255,6 +255,22 @@ func TestAProbeThatIsNotLetIn(t *testing.T) {
 	}
 }
 
+// A server that is silent is not told of by what Go calls that.
+func TestAProbeThatIsNotAnswered(t *testing.T) {
+	p, _ := quietProber(true)
+	stopped := &examinee{answers: map[string]any{"SHOW GLOBAL VARIABLES": context.DeadlineExceeded}}
+	for name, dial := range map[string]func(context.Context) (asker, error){
+		"a login": func(context.Context) (asker, error) { return nil, context.DeadlineExceeded },
+		"a query": func(context.Context) (asker, error) { return stopped, nil },
+	} {
+		p.dial = dial
+		_, err := p.probe(t.Context())
+		if err == nil || err.Error() != "no answer within 1s (--health-timeout)" || !unreachable(err) {
+			t.Errorf("%s: %v, unreachable: %v", name, err, unreachable(err))
+		}
+	}
+}
+
 // What a user may is as of its login: a right that was granted meanwhile is found
 // out by another one.
 func TestAProbeThatMayNotAskLogsInAgain(t *testing.T) {

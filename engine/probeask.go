@@ -275,6 +275,23 @@ func unreachable(err error) bool {
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn)
 }
 
+// silence is an error: a server has not answered for so long.
+type silence time.Duration
+
+func (s silence) Error() string {
+	return "no answer within " + time.Duration(s).String() + " (--health-timeout)"
+}
+
+func (silence) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// silent is err, in other words if it is that the time within was over.
+func silent(err error, within time.Duration) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return silence(within)
+	}
+	return err
+}
+
 // probeSession is a session of the driver's.
 type probeSession struct {
 	conn driver.Conn
