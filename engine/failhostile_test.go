@@ -189,3 +189,18 @@ func TestWhoWaitsForRoomFollowsThePrimary(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is kept for a script's session that is in a transaction there is kept while
+// probes get no answers: they may be wrong, and nobody would hear of its end.
+func TestATransactionThatAScriptHasLeftOutlastsProbes(t *testing.T) {
+	var saw []string
+	open := OK(packet.StatusInTrans)
+	w := choosingWorld(t, choosing(true, &saw), Scripts(steps(admitAs(shopLogin(), ownCaps),
+		ExpectPacket(0, Query("LET GO")), SendPacket(1, open), ExpectPacket(0, Query("ONE")), SendPacket(1, open), ExpectEnd())), Scripts())
+	lost := Do("lose the server", func(*Conn) error {
+		e := w.engine()
+		_, err := askLoops(w.Context(), e, func(l *loop) int { l.lost(e.Backends()[0]); return 0 })
+		return err
+	})
+	w.talk(1, ReasonClientClosed, enterAs(shopLogin(), ownCaps), SendPacket(0, Query("LET GO")), ExpectPacket(1, open), lost, SendPacket(0, Query("ONE")), ExpectPacket(1, open), Fin())
+}

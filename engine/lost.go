@@ -24,8 +24,8 @@ const vigilance = 250 * time.Millisecond
 // probes any more, as far as somebody waits for it, and goes on so until b answers.
 func (l *loop) lost(b *Backend) {
 	l.each(func(c *client) { c.lost(b) })
-	old, _ := l.pool(b).before(l.Now()+1, 0)
-	for _, s := range old {
+	p := l.pool(b)
+	for s := p.takeLast(false); s != nil; s = p.takeLast(false) {
 		s.retire()
 	}
 	if !l.vigil.Armed() && !l.draining {
