@@ -130,6 +130,11 @@ var errMaintenance = errors.New("the backend is taken out of service")
 // expel ends what l's sessions have with b. It returns how many sessions ended by
 // that.
 func (l *loop) expel(b *Backend) (ended int) {
+	l.each(func(c *client) {
+		if x := c.sx; x != nil && x.reserves && l.pool(b).keeps(x.id) {
+			c.end(ReasonMaintenance, nil) // it has left a transaction there
+		}
+	})
 	l.vacate(b, true)
 	l.each(func(c *client) {
 		if c.expel(b); c.reason == ReasonMaintenance {

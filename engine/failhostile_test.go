@@ -204,3 +204,18 @@ func TestATransactionThatAScriptHasLeftOutlastsProbes(t *testing.T) {
 	})
 	w.talk(1, ReasonClientClosed, enterAs(shopLogin(), ownCaps), SendPacket(0, Query("LET GO")), ExpectPacket(1, open), lost, SendPacket(0, Query("ONE")), ExpectPacket(1, open), Fin())
 }
+
+// A script's session ends, and hears of it, with a transaction that it has left with
+// a server that is taken out of service.
+func TestATransactionThatAScriptHasLeftEndsWithItsServer(t *testing.T) {
+	var saw []string
+	open := OK(packet.StatusInTrans)
+	w := choosingWorld(t, choosing(true, &saw), Scripts(steps(admitAs(shopLogin(), ownCaps),
+		ExpectPacket(0, Query("LET GO")), SendPacket(1, open), Drain())), Scripts())
+	takeOut := Do("take the server out", func(*Conn) error {
+		e := w.engine()
+		return e.ForceBackend(w.Context(), e.Backends()[0].Addr.String(), DutyMaintenance, 0)
+	})
+	w.talk(1, ReasonMaintenance, enterAs(shopLogin(), ownCaps), SendPacket(0, Query("LET GO")), ExpectPacket(1, open), takeOut,
+		ExpectPacket(0, ReasonMaintenance.appendERR(nil, 0, true)[packet.HeaderLen:]), ExpectEnd())
+}

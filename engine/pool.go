@@ -136,6 +136,18 @@ func (p *pool) left(id uint64) (list []*server) {
 	return list
 }
 
+// keeps tells whether one is reserved for the session with id.
+func (p *pool) keeps(id uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, list := range p.idle {
+		if slices.ContainsFunc(list, func(s *server) bool { return s.reserved && s.owner == id }) {
+			return true
+		}
+	}
+	return false
+}
+
 // idleOf is how many sessions of user are not reserved.
 func (p *pool) idleOf(user string) int {
 	p.mu.Lock()
