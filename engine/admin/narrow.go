@@ -18,7 +18,7 @@ import (
 
 // tail is what stands behind a SHOW.
 type tail struct {
-	like  string // pattern
+	like  string // pattern, in lower case
 	liked bool
 	where *condition // nil: all rows
 	order []orderBy
@@ -50,7 +50,7 @@ func (s *statement) tail() (t tail, err error) {
 		if t.like, err = s.value(); err != nil {
 			return t, err
 		}
-		t.liked = true
+		t.like, t.liked = strings.ToLower(t.like), true
 	}
 	if s.took("WHERE") {
 		if t.where, err = s.either(0); err != nil {
@@ -177,6 +177,9 @@ func (s *statement) single(depth int) (c *condition, err error) {
 		return nil, syntax("a comparison is missing at %s", near(s.sql, at.at))
 	}
 	v, err := s.value()
+	if c.op == "like" {
+		v = strings.ToLower(v)
+	}
 	c.values = []string{v}
 	return c, err
 }
@@ -204,7 +207,7 @@ func (c *condition) holds(g *grid, row []any) bool {
 		is = slices.ContainsFunc(c.values, func(v string) bool { return compareText(cell, v) == 0 })
 	case "like":
 		text, _ := cellText(cell)
-		is = like(c.values[0], text)
+		is = likeFolded(c.values[0], text)
 	case "=":
 		is = compareText(cell, c.values[0]) == 0
 	case "!=":
@@ -245,7 +248,29 @@ func compareText(cell any, value string) int {
 		}
 	}
 	text, _ := cellText(cell)
-	return strings.Compare(strings.ToLower(text), strings.ToLower(value))
+	return compareFold(text, value)
+}
+
+// compareFold compares texts in whatever case. It looks no farther than to where
+// they differ: a value may be as long as a statement, and is compared to each row.
+func compareFold(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		x, y := a[i], b[i]
+		if x|y >= 0x80 {
+			return strings.Compare(strings.ToLower(a[i:]), strings.ToLower(b[i:]))
+		}
+		if x = lower(x); x != lower(y) {
+			return cmp.Compare(x, lower(y))
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c |= 0x20
+	}
+	return c
 }
 
 func numeric(cell any) (float64, bool) {
@@ -279,7 +304,7 @@ func compareCells(a, b any) int {
 	}
 	x, _ := cellText(a)
 	y, _ := cellText(b)
-	return strings.Compare(strings.ToLower(x), strings.ToLower(y))
+	return compareFold(x, y)
 }
 
 // narrow takes from g what t asks for. column is the one that LIKE is about. An error
@@ -302,7 +327,7 @@ func (g *grid) narrow(ctx context.Context, t tail, column string) error {
 		}
 		g.keep(ctx, func(row []any) bool {
 			text, ok := cellText(row[i])
-			return ok && like(t.like, text)
+			return ok && likeFolded(t.like, text)
 		})
 	}
 	if t.where != nil {
@@ -312,9 +337,16 @@ func (g *grid) narrow(ctx context.Context, t tail, column string) error {
 		return err
 	}
 	if len(t.order) > 0 {
+		var by []int // columns, each once: it has no say a second time
+		var order []orderBy
+		for _, o := range t.order {
+			if i := g.at(o.column); !slices.Contains(by, i) {
+				by, order = append(by, i), append(order, o)
+			}
+		}
 		slices.SortStableFunc(g.rows, func(a, b []any) int {
-			for _, o := range t.order {
-				i := g.at(o.column)
+			for j, o := range order {
+				i := by[j]
 				if n := compareCells(a[i], b[i]); n != 0 && o.down {
 					return -n
 				} else if n != 0 {
@@ -347,8 +379,11 @@ func (g *grid) keep(ctx context.Context, is func(row []any) bool) {
 
 // like tells whether text is as in an SQL pattern, in whatever case: % is any
 // text, _ any byte, \ takes their meaning.
-func like(pattern, text string) bool {
-	p, t := strings.ToLower(pattern), strings.ToLower(text)
+func like(pattern, text string) bool { return likeFolded(strings.ToLower(pattern), text) }
+
+// likeFolded is like for a pattern in lower case: it is made so once for all rows.
+func likeFolded(p, text string) bool {
+	t := strings.ToLower(text)
 	// The last % is where to go on from if the rest does not fit.
 	back, from := -1, 0
 	i, j := 0, 0

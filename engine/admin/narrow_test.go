@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"strings"
 	"testing"
 )
@@ -17,6 +18,46 @@ func TestLike(t *testing.T) {
 	} {
 		if got := like(tc.pattern, tc.text); got != tc.want {
 			t.Errorf("%q LIKE %q is %v", tc.text, tc.pattern, got)
+		}
+	}
+}
+
+func TestCompareFold(t *testing.T) {
+	texts := []string{"", "a", "A", "ab", "aB", "b", "B", "_", "[", "aé", "aÉ", "aéb", "É", "é", "éa", "aZ", "a_", "z", "Z\x80", "z\xff"}
+	for _, a := range texts {
+		for _, b := range texts {
+			if got, want := compareFold(a, b), strings.Compare(strings.ToLower(a), strings.ToLower(b)); got != want {
+				t.Errorf("%q and %q: %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
+
+// What a statement says once costs nothing for each row.
+func TestLongValuesCostNothingForEachRow(t *testing.T) {
+	g := &grid{columns: []column{{name: "a"}}}
+	for range 100 {
+		g.rows = append(g.rows, []any{"Ab"})
+	}
+	long := strings.Repeat("X", 1<<10)
+	for _, sql := range []string{"WHERE a = '" + long + "'", "WHERE a LIKE '" + long + "'", "LIKE '" + long + "'", "ORDER BY " + strings.Repeat("a, ", 1000) + "a"} {
+		s, err := parse(sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, err := s.tail()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := &grid{columns: g.columns}
+		n := testing.AllocsPerRun(10, func() {
+			rows.rows = append(rows.rows[:0], g.rows...)
+			if err := rows.narrow(context.Background(), asked, "a"); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n > float64(len(g.rows))+20 { // the lower case of each text that a pattern is held to
+			t.Errorf("%.40s...: %v allocations", sql, n)
 		}
 	}
 }
