@@ -277,9 +277,14 @@ func (e *Engine) answer(ctx context.Context, c AdminCommand) (a AdminAnswer) {
 	return e.admin.Console(ctx, e, c)
 }
 
-// statementText is as much of a command's text as a log line needs.
+// statementText is as much of a command's text as a log line needs. What a SET gives
+// may be a password, and needs no quotes.
 func statementText(payload []byte) string {
-	return strings.ToValidUTF8(string(payload[min(1, len(payload)):min(200, len(payload))]), "?")
+	text, _, more := strings.Cut(strings.ToValidUTF8(string(payload[min(1, len(payload)):min(200, len(payload))]), "?"), "=")
+	if more {
+		text += "= ..."
+	}
+	return text
 }
 
 // answered sends the client what the console says.

@@ -108,6 +108,17 @@ func TestWhoAnswersAtTheConsole(t *testing.T) {
 	}
 }
 
+func TestWhatTheLogTellsOfAStatement(t *testing.T) {
+	for payload, want := range map[string]string{
+		"": "", "\x03": "", "\x03SHOW BACKENDS": "SHOW BACKENDS", "\x03SET health-password = hunter2": "SET health-password = ...", "\x03SET health-password:='hunter2'": "SET health-password:= ...",
+		"\x03\xff": "?", "\x03" + strings.Repeat("x", 300): strings.Repeat("x", 199),
+	} {
+		if got := statementText([]byte(payload)); got != want {
+			t.Errorf("%q: %q, want %q", payload, got, want)
+		}
+	}
+}
+
 // A console that takes its time holds up nobody, and is told when nobody waits.
 func TestConsoleTakesItsTime(t *testing.T) {
 	own := OK(packet.StatusInTrans)
