@@ -38,6 +38,10 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 		sp.c.end(ReasonServerLost, errLeft)
 		return true
 	}
+	if sp.state.idLost && asksID(st) {
+		sp.asksLostID()
+		return true
+	}
 	asks := false
 	if st.Effects&packet.EffectRowState != 0 && st.Route != packet.RouteLast && (t.before == atReader || t.found) {
 		text := bytes.ToLower(sql)
@@ -65,6 +69,23 @@ var errLeft = errors.New("the statement asks for what the one before has left at
 // asksBack tells whether a statement may ask for what the one before it has left.
 func asksBack(st packet.Statement) bool {
 	return st.Many || st.Route == packet.RouteLast || st.Effects&(packet.EffectRowState|packet.EffectUnknown|packet.EffectFunction) != 0
+}
+
+// asksID tells whether a statement may ask for LAST_INSERT_ID().
+func asksID(st packet.Statement) bool {
+	return st.Many || st.Effects&(packet.EffectLastInsertID|packet.EffectUnknown|packet.EffectFunction) != 0
+}
+
+// asksLostID is for a command that may ask for a LAST_INSERT_ID() that is gone. If
+// the session has inserted since it may be another by now: then home, where it was 0
+// at first, is asked, and the caller has the command wait. Else the session ends.
+func (sp *splitting) asksLostID() {
+	if sp.state.inserted {
+		sp.ask(sp.home, ownInsertID, append([]byte{byte(packet.ComQuery)}, asksInsertID...))
+		return
+	}
+	sp.wait(wishAnswer) // so that it has a response
+	sp.c.end(ReasonServerLost, errLeft)
 }
 
 // explains tells whether sql is an EXPLAIN or a SHOW CREATE. Mostly they leave

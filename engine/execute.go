@@ -94,7 +94,7 @@ func (sp *splitting) executeNext(payload []byte) (*server, choice) {
 	st := list.preparing[len(list.preparing)-1]
 	last := sp.home.queue.last()
 	if sp.state.lex&packet.LexMariaDB == 0 || !bytes.Equal(payload[1:5], lastID) || last.Command != packet.ComStmtPrepare || st.Effects&^passing != 0 || sp.state.pins&pinNext != 0 ||
-		st.Effects&packet.EffectRowState != 0 {
+		st.Effects&packet.EffectRowState != 0 || sp.state.idLost && asksID(st.Statement) {
 		return nil, sp.wait(wishState)
 	}
 	sp.untyped(st)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -81,6 +82,7 @@ func (s *simple) serve(_ int, c *Conn) error {
 	s.sessions.Add(1)
 	defer s.sessions.Add(-1)
 	status := uint16(packet.StatusAutocommit)
+	inserted := 0
 	for {
 		p, err := c.ReadPacket()
 		if err != nil || p.Payload()[0] == byte(packet.ComQuit) {
@@ -101,12 +103,20 @@ func (s *simple) serve(_ int, c *Conn) error {
 		case "COMMIT":
 			status &^= packet.StatusInTrans
 		}
-		step := SendPacket(1, (&packet.OK{Status: status}).Append(nil, 0))
+		ok := packet.OK{Status: status}
+		switch text {
+		case generates:
+			inserted++
+			ok.LastInsertID = uint64(inserted)
+		case gives:
+			ok.LastInsertID = 7
+		}
+		step := SendPacket(1, ok.Append(nil, 0))
 		if len(text) > 6 && text[:6] == "SELECT" {
 			said := s.name
 			switch {
 			case text == "SELECT LAST_INSERT_ID()":
-				said = "0"
+				said = strconv.Itoa(inserted)
 			case len(text) > 8 && text[:8] == "SELECT @":
 				said = "1"
 			default:
@@ -151,6 +161,17 @@ var (
 	noAnswer = &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 	beginOK  = asks("BEGIN", ExpectPacket(1, OK(packet.StatusInTrans)))
 	writeOK  = asks("INSERT INTO t VALUES (1)", ExpectPacket(1, OK(0)))
+
+	generated = asks(generates, ExpectPacket(1, (&packet.OK{Status: packet.StatusAutocommit, LastInsertID: 1}).Append(nil, 0)))
+	given     = asks(gives, ExpectPacket(1, (&packet.OK{Status: packet.StatusAutocommit, LastInsertID: 7}).Append(nil, 0)))
+	lostID    = asks("SELECT LAST_INSERT_ID() AS id", ExpectERR(1, 2013, "HY000", lostText), ExpectEnd())
+)
+
+// Statements whose OK has an insert id. That of a row that has its own is in the OK
+// and is not LAST_INSERT_ID().
+const (
+	generates = "INSERT INTO t (a) VALUES (1)"
+	gives     = "INSERT INTO t (id) VALUES (7)"
 )
 
 // A, then B while A is DOWN, then A again: idle sessions move, one in a transaction
@@ -254,6 +275,11 @@ func TestStateKeepsASessionFromMoving(t *testing.T) {
 		{"a write, whose row count is asked for", steps(writeOK), asks("SELECT ROW_COUNT()", ExpectERR(1, 2013, "HY000", lostText), ExpectEnd())},
 		{"a variable", steps(asks("SET sql_mode = 'ANSI'", ok)), who("B")},
 		{"an idle one, whose row count was asked for", steps(writeOK, who("A")), who("B")},
+		{"an insert id", steps(generated), who("B")},
+		{"an insert id, which is asked for", steps(generated, who("A")), All("then", who("B"), lostID)},
+		{"an insert id, which a procedure may ask for", steps(generated), asks("CALL p()", ExpectERR(1, 2013, "HY000", lostText), ExpectEnd())},
+		{"an insert id that is another by then", steps(generated), All("then", who("B"), generated, asks("SELECT LAST_INSERT_ID() AS id", sees("B")))},
+		{"an insert id that an insert does not change", steps(generated), All("then", given, lostID)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)

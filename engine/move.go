@@ -16,8 +16,9 @@ import (
 //	seek --> pool, or openAs --> restore: state, own writes --> choose, or the read again
 //
 // What only the last statement has left (ROW_COUNT() and its like) does not keep a
-// session from it: if the next statement asks for it after all, the session ends
-// then, as it would have without a proxy.
+// session from it, nor does a LAST_INSERT_ID() that home was not asked for before it
+// died: if a statement asks for it after all, the session ends then, as it would
+// have without a proxy.
 
 // movable tells whether the session's state could be had again at another home, but
 // for what the last statement may have left.
@@ -46,7 +47,7 @@ func (sp *splitting) rests() bool {
 // can go on without. Then it has no home, and the caller closes h.
 func (sp *splitting) orphaned(h *server) bool {
 	c := sp.c
-	if sp.home != h || sp.state.inserted || !h.clean() || !sp.movable() || !c.req.Whole() && !c.held {
+	if sp.home != h || !h.clean() || !sp.movable() || !c.req.Whole() && !c.held {
 		return false
 	}
 	switch {
@@ -82,6 +83,9 @@ func (sp *splitting) bereaved(h *server, lost bool) {
 	sp.home, sp.moves = nil, false
 	sp.prep.forget() // there are none, but some whose end home has not been told
 	sp.traces.lost = lost
+	if st.inserted { // and nobody is left to say what LAST_INSERT_ID() is
+		st.inserted, st.insertID, st.idLost = false, 0, true
+	}
 	if st.unheard != unheardNone { // nobody is left to say it
 		st.unheard = unheardNone
 		sp.untracked()

@@ -215,7 +215,7 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 		}
 	case ownInsertID:
 		if id, err := strconv.ParseUint(firstValue(sp.collect, s.caps), 10, 64); err == nil && !failed {
-			sp.state.insertID, sp.state.inserted = id, false
+			sp.state.insertID, sp.state.inserted, sp.state.idLost = id, false, sp.state.idLost && id == 0
 			if sp.moves {
 				sp.moveOn()
 			} else if sp.c.state == clientReady && sp.c.req.Whole() && !sp.c.held && sp.portable() {
@@ -224,6 +224,7 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 			}
 		} else {
 			sp.moves = false // it stays where it is, for now
+			sp.state.inserted = !sp.state.idLost // what is lost is not asked for again
 		}
 	}
 	if s.queue.empty() && sp.wish == wishAnswer {

@@ -186,11 +186,15 @@ func looksAt(c packet.Command) bool {
 func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice) {
 	sql, ok := packet.QueryText(payload, sp.home.caps)
 	if !ok || !whole {
+		if sp.state.idLost { // LAST_INSERT_ID() may be in it
+			sp.asksLostID()
+			return nil, sp.wait(wishAnswer)
+		}
 		if sp.writing = true; !ok || sp.state.lex&packet.LexMultiStatements != 0 || !inserts(sql) {
 			sp.after = pending{on: true, effects: packet.EffectUnknown}
 			sp.notes(packet.EffectUnknown)
 		}
-		sp.state.inserted = true // LAST_INSERT_ID(n) may be in it
+		sp.state.inserted = true
 		return sp.goHome(RouteTooLong)
 	}
 	st := packet.Classify(sql, sp.lex())

@@ -60,6 +60,7 @@ type sessionState struct {
 	trackings tracking // what the client has set of session tracking
 	inserted  bool     // LAST_INSERT_ID() may have changed since it was asked for,
 	insertID  uint64   // and was this
+	idLost    bool     // what it was is gone with a home that has died, and nobody knows that it is another by now
 }
 
 // unheard is what a server has not told of the GTIDs of a session's writes: an ERR
