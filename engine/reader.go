@@ -223,7 +223,7 @@ func (sp *splitting) answered(s *server, x exchange, failed bool) {
 				return
 			}
 		} else {
-			sp.moves = false // it stays where it is, for now
+			sp.moves = false                     // it stays where it is, for now
 			sp.state.inserted = !sp.state.idLost // what is lost is not asked for again
 		}
 	}
