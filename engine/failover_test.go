@@ -58,6 +58,8 @@ type simple struct {
 	commands atomic.Int32
 	hangs    atomic.Bool
 	slow     chan struct{} // where it stops in a SELECT that says slow
+	lingers  chan struct{} // until when it does not close after a COM_QUIT
+	quits    atomic.Int32
 
 	mu    sync.Mutex
 	conns []*Conn
@@ -85,6 +87,10 @@ func (s *simple) serve(_ int, c *Conn) error {
 	inserted := 0
 	for {
 		p, err := c.ReadPacket()
+		if err == nil && p.Payload()[0] == byte(packet.ComQuit) && s.lingers != nil {
+			s.quits.Add(1)
+			<-s.lingers
+		}
 		if err != nil || p.Payload()[0] == byte(packet.ComQuit) {
 			return nil //nolint:nilerr // as above
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -76,6 +77,38 @@ func TestLoginsWaitForASession(t *testing.T) {
 	if fmt.Sprint(order) != "[0 1 2 3 4]" {
 		t.Errorf("they were let in in the order %v", order)
 	}
+}
+
+// A session that has sent COM_QUIT is over when its server closes: it does not give
+// that server to somebody who waits.
+func TestASessionThatHasQuitGoesToNobody(t *testing.T) {
+	w := newWorld(t)
+	a := &simple{name: "A", lingers: make(chan struct{})}
+	cfg := w.config(w.serverOf(a.serve).Addr())
+	ordered(&cfg)
+	multiplexed(&cfg)
+	cfg.MultiplexDelay = time.Hour
+	fewSessions(1, Patience)(&cfg)
+	w.start(cfg)
+	first := w.clientNow("first", Enter(ModernCaps), asks("COMMIT", ExpectPacket(1, OK(0))), SendPacket(0, []byte{byte(packet.ComQuit)}))
+	eventually(t, "the server has the COM_QUIT", func() error {
+		if a.quits.Load() == 0 {
+			return errors.New("it has none")
+		}
+		return nil
+	})
+	w.client("second", Enter(ModernCaps), who("A"), Fin())
+	if err := first.Run(queued(w, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.engine().Figures(t.Context()); err != nil { // behind what the loops were told before
+		t.Fatal(err)
+	}
+	close(a.lingers)
+	if err := first.Run(ExpectEnd()); err != nil {
+		t.Error(err)
+	}
+	w.peers.Wait()
 }
 
 // Who waits and goes leaves no place in the queue and takes none of the sessions.
