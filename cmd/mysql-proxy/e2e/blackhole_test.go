@@ -150,16 +150,7 @@ func TestBlackHoles(t *testing.T) {
 
 // A server whose process is stopped: the kernel goes on to take connections for it.
 func TestStoppedPrimary(t *testing.T) {
-	own, err := startTestbed(binDir, "--replicas=1")
-	if own != nil {
-		t.Cleanup(own.stop)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	usual := bed
-	t.Cleanup(func() { bed = usual })
-	bed = own
+	ownTestbed(t, "--replicas=1")
 	primary := bed.Primary
 	options := append(readyForProbes(t), "--failover-wait=60", usersFile(t))
 	for name, args := range map[string][]string{

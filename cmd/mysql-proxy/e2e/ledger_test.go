@@ -286,16 +286,7 @@ func TestPrimaryFailsUnderLoad(t *testing.T) {
 }
 
 func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
-	own, err := startTestbed(binDir, "--flavour="+flavour, "--replicas=1")
-	if own != nil {
-		t.Cleanup(own.stop)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	usual := bed
-	t.Cleanup(func() { bed = usual })
-	bed = own
+	ownTestbed(t, "--flavour="+flavour, "--replicas=1")
 	options := readyForProbes(t)
 	createLedger(t)
 	first, second := bed.Primary, bed.Replicas[0]

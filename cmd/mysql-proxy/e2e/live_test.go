@@ -41,16 +41,7 @@ func liveOn(t *testing.T, test func(t *testing.T, flavour string)) {
 // in its defaults-file.
 func startLive(t *testing.T, flavour string, lines ...string) *live {
 	t.Helper()
-	own, err := startTestbed(binDir, "--flavour="+flavour, "--replicas=2")
-	if own != nil {
-		t.Cleanup(own.stop)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	usual := bed
-	t.Cleanup(func() { bed = usual })
-	bed = own
+	ownTestbed(t, "--flavour="+flavour, "--replicas=2")
 	admin := enginetest.FreeAddr(t)
 	l := &live{t: t, file: filepath.Join(t.TempDir(), "proxy.cnf"), fixed: []string{
 		"plugins = proxy, admin", "admin-address = " + admin, "admin-username = admin", "admin-password = secret", "proxy-backend-addresses = " + bed.Primary.Addr,

@@ -151,6 +151,22 @@ type server struct {
 
 type user struct{ Name, Password, Plugin string }
 
+// ownTestbed starts servers for one test, which may kill them. They take the place
+// of bed until the test ends.
+func ownTestbed(t *testing.T, args ...string) {
+	t.Helper()
+	own, err := startTestbed(binDir, args...)
+	if own != nil {
+		t.Cleanup(own.stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual := bed
+	t.Cleanup(func() { bed = usual })
+	bed = own
+}
+
 func startTestbed(dir string, args ...string) (*testbed, error) {
 	args = append([]string{"run", "--json", "--stdin", "--dir=" + dir}, args...)
 	b := &testbed{cmd: exec.Command(filepath.Join(dir, "testbed"), args...)}

@@ -7,16 +7,7 @@ import (
 
 // --failover=ordered: A, then B while A is down, then A again.
 func TestOrderedFailover(t *testing.T) {
-	own, err := startTestbed(binDir, "--replicas=1")
-	if own != nil {
-		t.Cleanup(own.stop)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	usual := bed
-	t.Cleanup(func() { bed = usual })
-	bed = own
+	ownTestbed(t, "--replicas=1")
 	options := readyForProbes(t)
 	createLedger(t)
 	a, b := bed.Primary, bed.Replicas[0]

@@ -19,16 +19,7 @@ const probeUser, probePassword = "probe", "probe-Secret-1"
 // and a proxy that splits and probes.
 func startProbed(t *testing.T, flavour string, args ...string) *proxy {
 	t.Helper()
-	own, err := startTestbed(binDir, "--flavour="+flavour, "--replicas=2")
-	if own != nil {
-		t.Cleanup(own.stop)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	usual := bed
-	t.Cleanup(func() { bed = usual })
-	bed = own
+	ownTestbed(t, "--flavour="+flavour, "--replicas=2")
 	args = append(args, readyForProbes(t)...)
 	for _, r := range bed.Replicas {
 		args = append(args, "--proxy-read-only-backend-addresses="+r.Addr)
