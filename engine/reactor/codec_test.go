@@ -193,7 +193,7 @@ func TestNothingIsReadBeforeWhatWasReadIsDelivered(t *testing.T) {
 	l := start(t)
 	got, most := 0, 0
 	r := &recorder{quiet: true, data: func(c *Conn, p []byte) int {
-		if got += len(p); got >= runs*each/2 {
+		if got += len(p); got >= runs*each/2 && c.up.raw.len() > 0 {
 			c.Pause()
 		}
 		return len(p)
@@ -214,7 +214,7 @@ func TestNothingIsReadBeforeWhatWasReadIsDelivered(t *testing.T) {
 			t.Errorf("up to %d bytes waited for the codec, want at most %d", most, layeredFull)
 		}
 		if c.up.raw.len() == 0 {
-			t.Error("nothing waits: the rest shows nothing")
+			t.Error("what waited is not kept")
 		}
 		c.Close(nil)
 	})

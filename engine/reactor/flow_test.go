@@ -145,6 +145,7 @@ func TestPeersEnd(t *testing.T) {
 				conn, peer := l.pair(kind, r)
 				l.do(conn.Pause)
 				mustWrite(t, peer, makeNoise(1, 100_000))
+				arrived(t, peer)
 				before := l.wakes.Load()
 				test.end(t, peer)
 				if test.hangsUp {
@@ -257,6 +258,7 @@ func TestWhatThePeerSaidBeforeItBrokeIsStillRead(t *testing.T) {
 				l.do(func() { conn.Write([]byte("never read")); test.before(conn) })
 				l.do(func() { // nothing is seen before all has happened
 					mustWrite(t, peer, []byte(last))
+					arrived(t, peer)
 					reset(t, peer)
 					test.after(conn)
 				})

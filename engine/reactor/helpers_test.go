@@ -21,7 +21,7 @@ import (
 // Tests drive one end of real sockets while a running loop has the other. They
 // wait by looking again and again for what must become so, up to patience; how
 // long something takes is never what a test is about.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var kinds = []string{"tcp", "unix"}
 
@@ -183,6 +183,27 @@ func (l *testLoop) pair(kind string, r *recorder) (*Conn, net.Conn) {
 	l.t.Helper()
 	fd, peer := sockets(l.t, kind)
 	return l.join(fd, r), peer
+}
+
+// arrived waits until the kernel has brought all that peer has written to the
+// other end. A reset would throw away what is under way.
+func arrived(t *testing.T, peer net.Conn) {
+	t.Helper()
+	tc, ok := peer.(*net.TCPConn)
+	if !ok {
+		return // what is written to a unix socket is there
+	}
+	raw, err := tc.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what was written arrives", func() bool {
+		left := 0
+		if cerr := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }); cerr != nil || err != nil {
+			t.Fatal(cerr, err)
+		}
+		return left == 0
+	})
 }
 
 // sockets makes a connection over loopback, or a pair of unix sockets. fd is

@@ -165,8 +165,8 @@ func (l *Loop) take(a accepted) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped {
+		l.load.Add(-1) // before the peer can know
 		unix.Close(a.fd)
-		l.load.Add(-1)
 		return
 	}
 	if l.given = append(l.given, a); len(l.given) == 1 { // else the task is on its way

@@ -110,8 +110,8 @@ func (l *Loop) run(event netpoll.PollEventHandler) error {
 		l.listeners[0].CloseHere()
 	}
 	for _, a := range l.given {
-		unix.Close(a.fd)
 		l.load.Add(-1)
+		unix.Close(a.fd)
 	}
 	for _, c := range l.conns {
 		if c != nil {
@@ -297,11 +297,11 @@ func (l *Loop) reap() {
 	for i := 0; i < len(l.dead); i++ { // grows while it runs
 		c := l.dead[i]
 		l.dead[i] = nil
+		if c.counted {
+			l.load.Add(-1) // before the peer can know of the end
+		}
 		if c.fd >= 0 {
 			unix.Close(c.fd)
-		}
-		if c.counted {
-			l.load.Add(-1)
 		}
 		l.guard(nil, c.ended)
 	}

@@ -68,6 +68,7 @@ func TestPostAfterStop(t *testing.T) {
 
 func TestStopClosesEverything(t *testing.T) {
 	l := start(t)
+	l.clock() // it stands: nothing ends by a time-out
 	ln := listen(t, anyPort, echoes(l), l)
 	accepted := connect(t, "tcp", ln.Addr().String())
 	asks(t, accepted)

@@ -296,6 +296,7 @@ func TestResetWithTLS(t *testing.T) {
 						c.Pause()
 					}
 					mustWrite(t, far, []byte(last))
+					arrived(t, peer)
 					reset(t, peer)
 					c.Write([]byte("x"))
 				})
