@@ -46,6 +46,27 @@ func TestHomeDiesBesideARead(t *testing.T) {
 	}
 }
 
+// A replica that dies in the middle of its rows ends the session, also when the
+// primary has died before it: nothing of the session is left.
+func TestBothServersDieBesideARead(t *testing.T) {
+	w := newWorld(t)
+	runs := make(chan struct{})
+	rows, _ := Result(nil, 1, ModernCaps, 0, "r")
+	part := rows[:len(rows)-11] // without the packet behind the row
+	cfg := w.config(w.server(append(atHomeBegins(), Do("wait for the read", func(*Conn) error { <-runs; return nil }), Reset())),
+		w.server(steps(lets(), gets("SELECT a FROM t", Send(part), Do("have the primary die", func(*Conn) error { close(runs); return nil }), left(w, 0), Reset()))))
+	cfg.Backends[1].ReadOnly = true
+	asEverybody(&cfg)
+	w.start(cfg)
+	w.clientNow("client", Enter(ModernCaps), asks("SELECT a FROM t", Expect(part), ExpectERR(4, 2013, "HY000", lostText), ExpectEnd()))
+	eventually(t, "the session's end", func() error {
+		if s, err := w.engine().Sessions(w.Context()); err != nil || len(s) != 0 {
+			return fmt.Errorf("there are %d, %w", len(s), err)
+		}
+		return nil
+	})
+}
+
 // A script's session is killed as --health-user also where the proxy owns the
 // client's identity.
 func TestKillOfAScriptsCommand(t *testing.T) {

@@ -266,7 +266,7 @@ func (w *world) waitFor(e *Engine) {
 	select {
 	case <-done:
 	case <-time.After(Patience):
-		w.Fatal("Wait does not return")
+		w.Fatalf("Wait does not return; there are still\n%s", leftovers(e))
 	}
 }
 
@@ -375,4 +375,46 @@ func (r *recorder) String() string {
 		fmt.Fprintln(&b, rec)
 	}
 	return b.String()
+}
+
+// leftovers tells what sessions e still has.
+func leftovers(e *Engine) string {
+	told := make(chan string)
+	var all strings.Builder
+	for _, l := range e.loops {
+		l.Post(func() {
+			var b strings.Builder
+			fmt.Fprintf(&b, "loop %d: %d sessions, draining %v\n", l.number, l.n, l.draining)
+			l.each(func(c *client) {
+				fmt.Fprintf(&b, "  client %s: %v, server %s, opening %s, held %v, quit %v, whole %v, socket open %v, waits for a place %v, for a primary %v\n", c.remote, c.state,
+					c.server.about(), c.opening.about(), c.held, c.quit, c.req.Whole(), c.conn.Open(), c.ticket != nil, c.seat > 0)
+				if t := c.ticket; t != nil {
+					fmt.Fprintf(&b, "    ticket: queued %v, over %v, gift %s\n", t.queued, t.over, t.gift.about())
+				}
+				if sp := c.sp; sp != nil {
+					fmt.Fprintf(&b, "    home %s, reader %s, wish %d, once %v, replays %v, pooled %v, refusing %v, moves %v, after %v\n",
+						sp.home.about(), sp.reader.about(), sp.wish, sp.once, sp.replays, sp.pooled, sp.refusing, sp.moves, sp.after.on)
+				}
+			})
+			told <- b.String()
+		})
+		select {
+		case s := <-told:
+			all.WriteString(s)
+		case <-time.After(time.Second):
+			fmt.Fprintf(&all, "loop %d does not answer\n", l.number)
+		}
+	}
+	for _, b := range e.Backends() {
+		fmt.Fprintf(&all, "backend %s: %d clients, %d sessions, %d wait\n", b.Addr, b.Clients(), b.Sessions(), b.Waiting())
+	}
+	return all.String()
+}
+
+// about tells where s stands.
+func (s *server) about() string {
+	if s == nil {
+		return "none"
+	}
+	return fmt.Sprintf("{%s %v, %d exchanges, open %v}", s.backend.Addr, s.state, s.queue.n, s.conn != nil && s.conn.Open())
 }

@@ -495,10 +495,8 @@ func (sp *splitting) end() {
 	if sp.thread != nil {
 		c.loop.engine.threads.remove(sp.shown, sp.known, sp.thread)
 	}
-	if sp.home != nil {
+	if s := c.server; sp.home != nil || s != nil && s.reads { // that goes its own way, or has gone
 		c.server = sp.home
-	} else if c.server == sp.reader {
-		c.server = nil
 	}
 	sp.dropReader()
 }
