@@ -34,8 +34,12 @@ type front struct {
 	pooled   bool                // a login gets the connection that another one left
 	recorder *recorder           // nil: there is nothing between proxy and server
 
+	// pool is whoever may take what others have left, one at a time: who leaves a
+	// connection and then wants one finds one.
+	pool sync.Mutex
+
 	mu      sync.Mutex
-	left    map[string]bool // the ids of connections that were given back
+	left    map[string]bool // the ids of connections that somebody was logged in on, and may have given back
 	inClear map[string]int  // how often clients have themselves sent a password as it is, without TLS
 }
 
@@ -189,7 +193,6 @@ func fronts(t *testing.T) []*front {
 
 // through runs all cells of one front.
 func (m *matrix) through(t *testing.T, f *front) {
-	pooled := make(chan struct{}, 6) // of what is left the script keeps 8
 	var wg sync.WaitGroup
 	for over := range overWays {
 		for _, a := range accounts() {
@@ -198,10 +201,6 @@ func (m *matrix) through(t *testing.T, f *front) {
 			}
 			cell := func(what func(t *testing.T, f *front, over int, a account)) {
 				wg.Go(func() {
-					if f.pooled {
-						pooled <- struct{}{}
-						defer func() { <-pooled }()
-					}
 					m.turns <- struct{}{}
 					defer func() { <-m.turns }()
 					lock := m.cold.RLocker()
@@ -303,7 +302,9 @@ func (m *matrix) login(t *testing.T, f *front, over int, a account, what, own, w
 func (m *matrix) change(t *testing.T, f *front, over int, a account, what, own, want string, full bool) {
 	addr, how := f.way(over)
 	app := bed.Users.App
+	f.pool.Lock()
 	s, said := f.asApp(t, addr, how)
+	f.pool.Unlock()
 	if s == nil {
 		t.Errorf("%s: %s, before a change to %s: %s", f.name, overNames[over], a.Name, said)
 		return
@@ -322,7 +323,21 @@ func (m *matrix) change(t *testing.T, f *front, over int, a account, what, own, 
 // asApp logs app in.
 func (f *front) asApp(t *testing.T, addr string, how layers) (s *layered, said string) {
 	app := bed.Users.App
-	return loginLayers(t, addr, how, login{user: app.Name, password: app.Password, caps: capsBase &^ capConnectWithDB})
+	if s, said = loginLayers(t, addr, how, login{user: app.Name, password: app.Password, caps: capsBase &^ capConnectWithDB}); s != nil {
+		f.has(s)
+	}
+	return s, said
+}
+
+// has notes the connection that a session is on, which it may leave.
+func (f *front) has(s *layered) {
+	if !f.pooled {
+		return
+	}
+	id := s.ask("SELECT CONNECTION_ID()") // it need not be that of the greeting
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left[id] = true
 }
 
 // greeted connects as far as the greeting: of a connection that was left by
@@ -331,16 +346,14 @@ func (m *matrix) greeted(t *testing.T, f *front, addr string, how layers) (*laye
 	if !f.pooled {
 		return dialLayers(t, addr, how)
 	}
+	f.pool.Lock()
+	defer f.pool.Unlock()
 	first, said := f.asApp(t, addr, how)
 	if first == nil {
 		return nil, "before it: " + said
 	}
-	id := first.ask("SELECT CONNECTION_ID()")
-	f.mu.Lock()
-	f.left[id] = true
-	f.mu.Unlock()
 	first.quit()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) { // the proxy may not have heard of it yet
 		s, said := dialLayers(t, addr, how)
 		if s == nil {
 			return nil, said
@@ -385,5 +398,6 @@ func (m *matrix) judge(t *testing.T, f *front, over int, a account, what, want, 
 	if got := s.ask("SELECT CURRENT_USER()"); got != me {
 		t.Errorf("%s: CURRENT_USER() is %q, want %q", where, got, me)
 	}
+	f.has(s)
 	s.quit()
 }

@@ -78,7 +78,7 @@ func hostileBackend(t *testing.T, script func(net.Conn)) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	c := &session{&rawConn{nc: nc, br: bufio.NewReader(nc), tr: &trace{}, timeout: 20 * time.Second}, t}
+	c := &session{&rawConn{nc: nc, br: bufio.NewReader(nc), tr: &trace{}, timeout: patience}, t}
 	c.attempt(func() {
 		c.quietPacket() // a greeting, of whichever server
 		c.write(fakeLoginPacket(capsBase &^ capConnectWithDB))
@@ -112,7 +112,7 @@ func TestErrorInsteadOfAGreeting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+		nc.SetReadDeadline(time.Now().Add(patience))
 		got, err := io.ReadAll(nc)
 		nc.Close()
 		if !bytes.Equal(got, tooMany) || err != nil {

@@ -107,7 +107,7 @@ func sequences(db string, upTo ...int) (statements []string) {
 
 func runClient(t *testing.T, addr, db string, command []string, env ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

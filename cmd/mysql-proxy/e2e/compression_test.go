@@ -136,7 +136,7 @@ func compareLayers(t *testing.T, addr string, how layers, name string, script fu
 			return &trace{lines: []string{"login refused: " + said}}
 		}
 		defer s.nc.Close()
-		s.timeout = 60 * time.Second
+		s.timeout = patience
 		s.tr.lines = nil
 		s.attempt(func() { script(s.rawConn) })
 		if how.zip != 0 && s.zip == nil {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"testing"
-	"time"
 )
 
 // Logins and COM_CHANGE_USER. Greeting and challenges are compared with what
@@ -63,7 +62,7 @@ func sameLogins(t *testing.T) {
 				if _, err := adminDB(t).Exec("FLUSH PRIVILEGES"); err != nil {
 					t.Fatal(err)
 				}
-				return runScript(addr, nil, 20*time.Second, func(c *rawConn) {
+				return runScript(addr, nil, patience, func(c *rawConn) {
 					if admitted = c.login(tc.l); !admitted {
 						c.expectClose()
 					}
@@ -85,7 +84,7 @@ func sameLogins(t *testing.T) {
 		t.Run("caching_sha2 from the cache", func(t *testing.T) {
 			run := func(addr string) *trace {
 				l := loginOf(sha2)
-				return runScript(addr, &l, 20*time.Second, func(c *rawConn) { c.query("SELECT CURRENT_USER()") })
+				return runScript(addr, &l, patience, func(c *rawConn) { c.query("SELECT CURRENT_USER()") })
 			}
 			run(bed.Primary.Addr)
 			if d := diff(run(bed.Primary.Addr), run(p.addr)); d != "" {

@@ -68,7 +68,7 @@ func compare(t *testing.T, addr string, cc corpusCase, caps, ext uint32) {
 		attrs: map[string]string{"program_name": "e2e"}}
 	run := func(addr string) *trace {
 		freshDB(t)
-		return runScript(addr, l, 60*time.Second, cc.run)
+		return runScript(addr, l, patience, cc.run)
 	}
 	direct := run(bed.Primary.Addr)
 	if i := slices.IndexFunc(direct.lines, badEnd); i >= 0 {
@@ -122,7 +122,7 @@ func killWhenSleeping(id uint32) <-chan error {
 	done := make(chan error, 1)
 	admin := bed.admin
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		for {
 			var n int
@@ -149,7 +149,7 @@ func sleepingThread() uint32 {
 	if err != nil {
 		panic(err)
 	}
-	c.timeout = 20 * time.Second
+	c.timeout = patience
 	c.login(login{user: bed.Users.App.Name, password: bed.Users.App.Password, caps: capsBase})
 	return c.threadID
 }
@@ -264,11 +264,11 @@ func TestCompareNoticesADifference(t *testing.T) {
 		c.one(comPing)
 	}
 	l := &login{user: bed.Users.App.Name, password: bed.Users.App.Password, db: bed.Database, caps: capsBase}
-	direct := runScript(bed.Primary.Addr, l, 10*time.Second, script)
+	direct := runScript(bed.Primary.Addr, l, patience, script)
 	if badEnd(direct.last()) {
 		t.Fatalf("the direct run ended with %q", direct.last())
 	}
-	if d := diff(direct, runScript(startRelay(t, bed.Primary.Addr, nil), l, 10*time.Second, script)); d != "" {
+	if d := diff(direct, runScript(startRelay(t, bed.Primary.Addr, nil), l, patience, script)); d != "" {
 		t.Errorf("an honest relay was found to differ:\n%s", d)
 	}
 	// The login's last packet ends at about 110 bytes, with data that is random

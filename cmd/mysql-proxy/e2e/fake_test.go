@@ -104,9 +104,11 @@ func drop(nc net.Conn) {
 	nc.Close()
 }
 
-// readAll reads what still comes from a peer that must close within limit.
+// readAll reads what still comes from a peer that must close within limit, or
+// patience if that is longer.
 func readAll(t *testing.T, what string, nc net.Conn, limit time.Duration) []byte {
 	t.Helper()
+	limit = max(limit, patience)
 	if err := nc.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		t.Fatal(err)
 	}

@@ -43,11 +43,13 @@ func httpGet(t *testing.T, addr, path string) (code int, body string) {
 // labels' names; and without labels the sum over all of them.
 func samples(t *testing.T, addr string) map[string]float64 {
 	t.Helper()
-	time.Sleep(300 * time.Millisecond) // figures are told again for as long as a quarter of a second
-	code, body := httpGet(t, addr, "/metrics")
-	if code != http.StatusOK {
-		t.Fatalf("/metrics: %d %s", code, body)
-	}
+	var body string
+	eventually(t, patience, "the loops have answered", func() bool { // which they have two seconds for
+		time.Sleep(300 * time.Millisecond) // what they said is told again for as long as a quarter of a second
+		var code int
+		code, body = httpGet(t, addr, "/metrics")
+		return code == http.StatusOK
+	})
 	p := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := p.TextToMetricFamilies(strings.NewReader(body))
 	if err != nil {
@@ -80,7 +82,9 @@ func wantChanges(t *testing.T, before, after map[string]float64, want map[string
 	}
 }
 
-// watched starts a proxy that splits, probes and answers HTTP.
+// watched starts a proxy that splits, probes and answers HTTP. A server is down when
+// connects are refused there, not when it is slow, as the replica may be behind for a
+// while.
 func watched(t *testing.T, args ...string) (p *proxy, addr string) {
 	t.Helper()
 	right := "REPLICA MONITOR"
@@ -96,7 +100,8 @@ func watched(t *testing.T, args ...string) (p *proxy, addr string) {
 		return db.Ping() == nil
 	})
 	addr = enginetest.FreeAddr(t)
-	return startProxy(t, []string{bed.Primary.Addr}, append(args, "-r", replica.Addr, "--http-address="+addr, "--health-user=watch", "--health-password="+probePassword)...), addr
+	return startProxy(t, []string{bed.Primary.Addr}, append([]string{"-r", replica.Addr, "--http-address=" + addr, "--health-user=watch", "--health-password=" + probePassword,
+		"--health-timeout=60", "--max-replica-lag=600", "--failover-wait=300"}, args...)...), addr
 }
 
 // onlyConn is one connection through the proxy.
@@ -124,11 +129,11 @@ func TestHTTP(t *testing.T) { onEveryFlavour(t, testHTTP) }
 func testHTTP(t *testing.T) {
 	primary, replica := bed.Primary.Addr, bed.Replicas[0].Addr
 	p, addr := watched(t)
-	if code, body := httpGet(t, addr, "/healthz"); code != 200 || body != "ok\n" {
-		t.Errorf("/healthz: %d %s", code, body)
-	}
-	if code, body := httpGet(t, addr, "/readyz"); code != 200 || body != "ready\n" {
-		t.Errorf("/readyz: %d %s", code, body)
+	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n"} {
+		eventually(t, patience, path+" says "+want, func() bool {
+			code, body := httpGet(t, addr, path)
+			return code == 200 && body == want
+		})
 	}
 	c := onlyConn(t, p.addr)
 	read := "mysql_proxy_routed_commands_total{reason=read,route=replica}"
@@ -252,7 +257,7 @@ func testHTTPStatus(t *testing.T, addr string, told map[string]float64) {
 // A primary that is killed costs readiness, not health, until it is back.
 func TestReadyFollowsThePrimary(t *testing.T) {
 	primary := bed.Primary
-	p, addr := watched(t, "--failover-wait=60")
+	p, addr := watched(t)
 	eventually(t, 20*time.Second, "ready", func() bool {
 		code, _ := httpGet(t, addr, "/readyz")
 		return code == 200
@@ -387,25 +392,32 @@ func TestHealthWhileALoopHangs(t *testing.T) {
 	if relayOnly {
 		t.Fatal("a relay runs no scripts")
 	}
-	script := filepath.Join(t.TempDir(), "hang.lua")
-	const text = `function read_query(packet)
-	while packet:find("hang", 1, true) do end
+	dir := t.TempDir()
+	script, end := filepath.Join(dir, "hang.lua"), filepath.Join(dir, "end")
+	text := fmt.Sprintf(`function read_query(packet)
+	while packet:find("hang", 1, true) do
+		local f = io.open(%q)
+		if f then f:close() return end
+	end
 end
-`
+`, end)
 	if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	addr := enginetest.FreeAddr(t)
-	p := startProxy(t, []string{bed.Primary.Addr}, "--proxy-lua-script="+script, "--lua-hook-time=6", "--lua-hook-instructions=0", "--http-address="+addr)
+	p := startProxy(t, []string{bed.Primary.Addr}, "--proxy-lua-script="+script, "--lua-hook-time=600", "--lua-hook-instructions=0", "--http-address="+addr)
 	s := openSession(t, p.addr)
 	if code, body := httpGet(t, addr, "/healthz"); code != 200 {
 		t.Errorf("/healthz: %d %s", code, body)
 	}
 	s.start("SELECT 3 /* hang */")
-	eventually(t, 6*time.Second, "the loop is said to hang", func() bool {
+	eventually(t, patience, "the loop is said to hang", func() bool {
 		code, body := httpGet(t, addr, "/healthz")
 		return code == 503 && regexp.MustCompile(`^not healthy: within 2s: event loop [01] has not answered: `).MatchString(body)
 	})
+	if err := os.WriteFile(end, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	if got := s.answer(); got != "3" {
 		t.Errorf("the statement got %q, want 3", got)
 	}

@@ -272,7 +272,7 @@ func (m *matrix) ranAt(t *testing.T, where string, replica bool, s *layered) {
 	if replica {
 		want = "2"
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		got := s.ask(read)
 		if got == want {
 			return

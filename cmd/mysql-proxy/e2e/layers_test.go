@@ -56,11 +56,11 @@ func dialLayers(t *testing.T, addr string, how layers) (s *layered, said string)
 	if how.unix {
 		network = "unix"
 	}
-	nc, err := net.DialTimeout(network, addr, 10*time.Second)
+	nc, err := net.DialTimeout(network, addr, patience)
 	if err != nil {
 		return nil, err.Error()
 	}
-	c := &rawConn{nc: nc, br: bufio.NewReaderSize(nc, 64<<10), tr: &trace{}, timeout: 30 * time.Second}
+	c := &rawConn{nc: nc, br: bufio.NewReaderSize(nc, 64<<10), tr: &trace{}, timeout: patience}
 	s = &layered{session: &session{c, t}, layers: how}
 	ended := s.attempt(func() {
 		p := c.quietPacket()

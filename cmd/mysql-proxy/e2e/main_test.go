@@ -228,7 +228,7 @@ func (b *testbed) control(t *testing.T, command string) {
 // may be empty, params are the driver's DSN parameters.
 func openDB(t *testing.T, addr string, u user, dbname, params string) *sql.DB {
 	t.Helper()
-	dsn := fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=10s&%s", u.Name, u.Password, addr, dbname, params)
+	dsn := fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=60s&%s", u.Name, u.Password, addr, dbname, params)
 	db, err := sql.Open("mysql", dsn)
 	if err != nil {
 		t.Fatal(err)

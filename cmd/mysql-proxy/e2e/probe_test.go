@@ -28,7 +28,7 @@ func startProbed(t *testing.T, flavour string, args ...string) *proxy {
 }
 
 // readyForProbes makes the probes' user at the servers, and returns the options for
-// it.
+// it, and for servers that do not answer.
 func readyForProbes(t *testing.T) []string {
 	t.Helper()
 	right := "REPLICA MONITOR"
@@ -43,7 +43,7 @@ func readyForProbes(t *testing.T) []string {
 			return db.Ping() == nil
 		})
 	}
-	return []string{"--health-user=" + probeUser, "--health-password=" + probePassword}
+	return []string{"--health-user=" + probeUser, "--health-password=" + probePassword, "--proxy-connect-timeout=2"}
 }
 
 // reads are clients that read without a pause worth the name, each by a new

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +18,10 @@ import (
 
 	"mysqlproxy/engine/enginetest"
 )
+
+// patience is how long tests wait for what has to happen. It costs nothing where it
+// does, and a machine that runs everything at once may stand still for seconds.
+const patience = time.Minute
 
 // proxy is a running mysql-proxy. It is stopped at the end of its test, which
 // fails if it does not stop cleanly or if its log tells of a fault.
@@ -30,7 +35,9 @@ type proxy struct {
 }
 
 // startProxy starts the proxy in front of the servers at the addresses
-// backends, with further options, and returns when it listens.
+// backends, with further options, and returns when it listens. Servers and clients
+// have patience to answer, unless the options say otherwise: a test about something
+// else must not see a server that is slow for a moment be taken for one that is down.
 func startProxy(t *testing.T, backends []string, args ...string) *proxy {
 	t.Helper()
 	if relayOnly {
@@ -45,6 +52,10 @@ func startBinary(t *testing.T, path string, backends []string, args ...string) *
 	guardReplicas(t)
 	p := &proxy{addr: enginetest.FreeAddr(t), logDir: t.TempDir(), gone: make(chan struct{})}
 	all := []string{"-P", p.addr, "--log-level=info", "--log-file=" + filepath.Join(p.logDir, "log"), "--event-threads=2"}
+	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--defaults-file=") }) { // which has lower rank
+		seconds := strconv.Itoa(int(patience.Seconds()))
+		all = append(all, "--proxy-connect-timeout="+seconds, "--proxy-login-timeout="+seconds)
+	}
 	for _, b := range backends {
 		all = append(all, "-b", b)
 	}
@@ -81,7 +92,7 @@ var dependOnSources = sync.OnceFunc(func() {
 // Connecting to find out would open a session.
 func (p *proxy) waitListening(t *testing.T) {
 	t.Helper()
-	for range 2000 {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if listening(t, p.addr) {
 			return
 		}
@@ -133,10 +144,10 @@ func (p *proxy) stop(t *testing.T) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error: it has ended already
 	select {
 	case <-p.gone:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // leaves its goroutines in the output
 		<-p.gone
-		t.Errorf("the proxy did not stop within 30 s of SIGTERM")
+		t.Errorf("the proxy did not stop within %v of SIGTERM", patience)
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("the proxy ended with %v, want exit code 0", p.cmd.ProcessState)
@@ -155,9 +166,11 @@ func (p *proxy) stop(t *testing.T) {
 	}
 }
 
-// waitGone waits for the process to end by itself.
+// waitGone waits for the process to end by itself, for limit or patience if that is
+// longer.
 func (p *proxy) waitGone(t *testing.T, limit time.Duration) {
 	t.Helper()
+	limit = max(limit, patience)
 	select {
 	case <-p.gone:
 	case <-time.After(limit):
@@ -225,13 +238,17 @@ func (p *proxy) cpuTicks(t *testing.T) int {
 }
 
 // eventually tries until ok is true, and fails the test when it does not get
-// so within limit.
+// so within limit, or patience if that is longer.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if ok() {
+	limit = max(limit, patience)
+	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+		last := time.Now().After(end)
+		switch {
+		case ok():
 			return
+		case last:
+			t.Fatalf("after %v still not: %s", limit, what)
 		}
 	}
-	t.Fatalf("after %v still not: %s", limit, what)
 }

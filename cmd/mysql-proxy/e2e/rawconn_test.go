@@ -122,11 +122,11 @@ func attributesOf(list map[string]string) (attrs []byte) {
 var errEnded = errors.New("connection ended")
 
 func dialRaw(addr string, tr *trace) (*rawConn, error) {
-	nc, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	nc, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return nil, err
 	}
-	return &rawConn{nc: nc, br: bufio.NewReaderSize(nc, 64<<10), tr: tr, timeout: 60 * time.Second}, nil
+	return &rawConn{nc: nc, br: bufio.NewReaderSize(nc, 64<<10), tr: tr, timeout: patience}, nil
 }
 
 // login reads the greeting, answers it and goes through the authentication

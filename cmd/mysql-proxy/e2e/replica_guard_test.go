@@ -30,7 +30,7 @@ func guardReplicas(t *testing.T) {
 // ownWrites is the part of a replica's log position that is its own, empty if
 // all that it has written came from its primary.
 func ownWrites(b *testbed, r server) (wrote string, err error) {
-	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/?timeout=5s", b.Users.App.Name, b.Users.App.Password, r.Addr))
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/?timeout=60s", b.Users.App.Name, b.Users.App.Password, r.Addr))
 	if err != nil {
 		return "", err
 	}
@@ -40,7 +40,7 @@ func ownWrites(b *testbed, r server) (wrote string, err error) {
 		query = "SELECT @@server_uuid, @@gtid_executed"
 	}
 	var own, position string
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) { // it may be about to come back
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // it may be about to come back
 		if err = db.QueryRow(query).Scan(&own, &position); err == nil || time.Now().After(end) {
 			break
 		}

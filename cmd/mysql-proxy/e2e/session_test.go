@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // session is a rawConn that is logged in and whose end does not unwind the
@@ -36,7 +35,7 @@ func trySession(t *testing.T, addr string, u user) (*session, error) {
 		return nil, err
 	}
 	t.Cleanup(func() { c.nc.Close() })
-	c.timeout = 30 * time.Second
+	c.timeout = patience
 	s := &session{c, t}
 	admitted := false
 	ended := s.attempt(func() {
