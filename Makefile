@@ -42,6 +42,7 @@ bench: deps build ## compare the proxy with a direct connection and with others
 	$(GO) run ./bench/compare
 
 soak: deps build ## the long variants of the tests against real servers
+	CGO_ENABLED=1 ENGINE_SIM=10m $(GO) test -race -count=1 -timeout 3h -run Simulation ./engine
 	E2E_LONG=1 $(GO) test -count=1 -timeout 6h -v ./cmd/mysql-proxy/e2e
 
 cover: deps build ## test coverage, by function in bin/cover.txt and as bin/cover.html

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	. "mysqlproxy/engine/enginetest"
 	"mysqlproxy/engine/hook"
@@ -347,7 +346,7 @@ func TestSimulationWithScript(t *testing.T) {
 				w.Cleanup(v.Close)
 				front = v.Addr()
 			}
-			until := time.Now().Add(lasts / 5)
+			goes := simGoes(lasts/5, func() bool { return true })
 			var clients sync.WaitGroup
 			var sessions, cut atomic.Int64
 			for i := range 8 {
@@ -355,7 +354,7 @@ func TestSimulationWithScript(t *testing.T) {
 				go func() {
 					defer clients.Done()
 					user := []string{"app", "other"}[i%2]
-					for n := 0; time.Now().Before(until) && !failed.Load(); n++ {
+					for n := 0; goes() && !failed.Load(); n++ {
 						c, err := Dial(front, "client")
 						if err != nil {
 							report("dial", err)

@@ -577,12 +577,12 @@ func TestSimulationOfSplitting(t *testing.T) {
 			var clients sync.WaitGroup
 			var sessions, ids atomic.Int64
 			simReads.Store(0)
-			until := time.Now().Add(lasts / 3)
+			goes := simGoes(lasts/3, func() bool { return simReads.Load() > 0 })
 			for i := range 6 {
 				clients.Add(1)
 				go func() {
 					defer clients.Done()
-					for n := uint64(0); time.Now().Before(until) && !failed.Load(); n++ {
+					for n := uint64(0); goes() && !failed.Load(); n++ {
 						for _, b := range w.proxy.Backends() {
 							b.set(BackendUnknown, "") // a reset greeting puts it down
 						}
