@@ -39,7 +39,8 @@ func run(m *testing.M) int {
 		return fail(err)
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-o", dir+"/", "mysqlproxy/cmd/mysql-proxy", "mysqlproxy/cmd/testbed")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", dir+"/", "mysqlproxy/cmd/mysql-proxy", "mysqlproxy/cmd/testbed")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // what make build has compiled
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fail(fmt.Errorf("go build: %w\n%s", err, out))
 	}

@@ -277,7 +277,7 @@ func (b *bench) bin(name string) string { return filepath.Join(b.dir, name) }
 // build makes the programs that are needed.
 func (b *bench) build() error {
 	build := func(name, pkg string) error {
-		_, err := b.procs.run(-1, "go", "build", "-C", b.root, "-trimpath", "-o", b.bin(name), pkg)
+		_, err := b.procs.run(-1, "env", "CGO_ENABLED=0", "go", "build", "-C", b.root, "-trimpath", "-o", b.bin(name), pkg)
 		return err
 	}
 	if err := errors.Join(build("nullserver", "./bench/nullserver"), build("load", "./bench/load")); err != nil {

@@ -45,8 +45,8 @@ func binary(t *testing.T) string {
 			return
 		}
 		built.path = filepath.Join(built.dir, "bin", "mysql-proxy")
-		build := exec.Command("go", "build", "-o", built.path, ".")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		build := exec.Command("go", "build", "-trimpath", "-o", built.path, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // what make build has compiled
 		if out, err := build.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("%w: %s", err, out)
 		}

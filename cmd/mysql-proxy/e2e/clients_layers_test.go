@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -24,11 +23,10 @@ func withoutLayers(name string) bool {
 // The clients of the table over TLS, with a certificate of the proxy's own that
 // they verify, and with compression.
 func TestOtherPeoplesClientsWithTLSAndCompression(t *testing.T) {
-	modules := nodeModules(t)
 	ours := newAuthority(t, "the proxy's authority")
 	ours.issue("proxy")
 	ca := ours.file("ca.pem")
-	onEveryFlavour(t, func(t *testing.T) {
+	onEveryKind(t, func(t *testing.T) {
 		secure := startProxy(t, []string{bed.Primary.Addr}, "--proxy-tls=require", "--backend-tls=require",
 			"--proxy-tls-cert="+ours.file("proxy.pem"), "--proxy-tls-key="+ours.file("proxy-key.pem"))
 		packs := startProxy(t, []string{bed.Primary.Addr}, "--proxy-tls=off", "--backend-compression=zlib")
@@ -36,13 +34,16 @@ func TestOtherPeoplesClientsWithTLSAndCompression(t *testing.T) {
 			if withoutLayers(c.name) || c.not[bed.Flavour] != "" {
 				continue
 			}
-			path := os.Getenv("PATH")
-			if c.bin != "" {
-				path = fetchedBin(t, c.bin) + ":" + path
+			env := clientEnv(t, c.bin)
+			run := func(t *testing.T, addr string, more string) {
+				t.Helper()
+				if err := runClient(t, addr, ownDB(t), c.command, append([]string{more}, env...)...); err != nil {
+					t.Error(err)
+				}
 			}
 			t.Run(c.name+", TLS", func(t *testing.T) {
-				clientDB(t, "e2e_client_tls")
-				runClient(t, secure.addr, "e2e_client_tls", c.command, "NODE_PATH="+modules, "PATH="+path, "DB_TLS="+ca)
+				t.Parallel()
+				run(t, secure.addr, "DB_TLS="+ca)
 			})
 			algorithms := []string{"zlib"}
 			if c.bin == "mysql9" {
@@ -53,9 +54,9 @@ func TestOtherPeoplesClientsWithTLSAndCompression(t *testing.T) {
 					continue
 				}
 				t.Run(c.name+", "+algorithm, func(t *testing.T) {
+					t.Parallel()
 					r := startRecorder(t, packs.addr)
-					clientDB(t, "e2e_client_zip")
-					runClient(t, r.addr, "e2e_client_zip", c.command, "NODE_PATH="+modules, "PATH="+path, "DB_COMPRESS="+algorithm)
+					run(t, r.addr, "DB_COMPRESS="+algorithm)
 					want := uint32(capCompress)
 					if algorithm == "zstd" {
 						want = capZstd
@@ -71,8 +72,7 @@ func TestOtherPeoplesClientsWithTLSAndCompression(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, params := range []string{"tls=ours", "tls=ours&compress=true"} {
-				clientDB(t, "e2e_client_go")
-				goDriver(t, openDB(t, secure.addr, bed.Users.App, "e2e_client_go", "multiStatements=true&parseTime=true&"+params))
+				goDriver(t, openDB(t, secure.addr, bed.Users.App, ownDB(t), "multiStatements=true&parseTime=true&"+params))
 			}
 		})
 	})

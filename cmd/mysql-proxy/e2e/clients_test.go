@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,14 +39,45 @@ var clients = []struct {
 	{name: "PHP mysqli", command: []string{"php", "mysqli_client.php"}},
 	{name: "PHP PDO", command: []string{"php", "pdo_client.php"}},
 	{name: "DBD::mysql", command: []string{"perl", "dbd_mysql_client.pl"}},
-	{name: "MariaDB Connector/J", command: []string{"java", "-Dfile.encoding=UTF-8", "-cp", "/usr/share/java/mariadb-java-client.jar", "ConnectorJ.java"}},
+	{name: "MariaDB Connector/J", command: java("ConnectorJ")},
 	{name: "node mysql2", command: []string{"node", "node/mysql2_client.js"}},
 	{name: "node mariadb", command: []string{"node", "node/mariadb_client.js"}},
 	{name: "sysbench", command: []string{"sh", "sysbench.sh"}},
 }
 
+// java runs a class of clients with a JVM that is quick to start.
+func java(class string) []string {
+	return []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8", class}
+}
+
+// clientEnv is what the scripts need of the environment besides the server, path
+// being first in PATH if it is not empty.
+func clientEnv(t *testing.T, bin string) []string {
+	t.Helper()
+	path := os.Getenv("PATH")
+	if bin != "" {
+		path = fetchedBin(t, bin) + ":" + path
+	}
+	classes, err := javaClasses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"NODE_PATH=" + nodeModules(t), "PATH=" + path, "CLASSPATH=" + classes + ":" + connectorJ}
+}
+
+const connectorJ = "/usr/share/java/mariadb-java-client.jar"
+
+// javaClasses is the folder with the classes of clients.
+var javaClasses = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(binDir, "classes")
+	out, err := exec.Command("javac", "-encoding", "UTF-8", "-d", dir, "clients/ConnectorJ.java", "clients/ConsoleJ.java").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("javac: %w\n%s", err, out)
+	}
+	return dir, err
+})
+
 func TestOtherPeoplesClients(t *testing.T) {
-	modules := nodeModules(t)
 	onEveryFlavour(t, func(t *testing.T) {
 		p := startProxy(t, []string{bed.Primary.Addr})
 		for _, c := range clients {
@@ -52,18 +85,15 @@ func TestOtherPeoplesClients(t *testing.T) {
 				continue
 			}
 			t.Run(c.name, func(t *testing.T) {
-				path := os.Getenv("PATH")
-				if c.bin != "" {
-					path = fetchedBin(t, c.bin) + ":" + path
+				t.Parallel()
+				env := clientEnv(t, c.bin)
+				err := runClient(t, p.addr, ownDB(t), c.command, env...)
+				if err == nil {
+					return
 				}
-				run := func(addr, db string) {
-					t.Helper()
-					clientDB(t, db)
-					runClient(t, addr, db, c.command, "NODE_PATH="+modules, "PATH="+path)
-				}
-				run(bed.Primary.Addr, "e2e_client_direct")
-				if !t.Failed() { // else the fault is not the proxy's
-					run(p.addr, "e2e_client_proxied")
+				t.Error(err)
+				if err := runClient(t, bed.Primary.Addr, ownDB(t), c.command, env...); err != nil {
+					t.Errorf("the fault is not the proxy's, for directly: %v", err)
 				}
 			})
 		}
@@ -85,6 +115,17 @@ func fetchedBin(t *testing.T, flavour string) string {
 	return found[len(found)-1]
 }
 
+// ownDB is clientDB with a name that nobody else has, for the time of a test.
+func ownDB(t *testing.T) (name string) {
+	t.Helper()
+	name = fmt.Sprintf("e2e_own_%d", ownDBs.Add(1))
+	clientDB(t, name)
+	t.Cleanup(func() { mustExec(t, "DROP DATABASE "+name) })
+	return name
+}
+
+var ownDBs atomic.Int32
+
 // clientDB makes an empty database with the procedure two.
 func clientDB(t *testing.T, name string) {
 	t.Helper()
@@ -105,7 +146,8 @@ func sequences(db string, upTo ...int) (statements []string) {
 	return statements
 }
 
-func runClient(t *testing.T, addr, db string, command []string, env ...string) {
+// runClient runs one of clients. The error has all that it printed.
+func runClient(t *testing.T, addr, db string, command []string, env ...string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -124,14 +166,17 @@ func runClient(t *testing.T, addr, db string, command []string, env ...string) {
 		err = errors.New("it hangs")
 	}
 	if text := strings.TrimSpace(string(out)); err != nil || text != "OK" && !strings.HasSuffix(text, "\nOK") {
-		t.Errorf("%s in %s: %v\n%s", strings.Join(command, " "), db, err, out)
+		return fmt.Errorf("%s in %s: %v\n%s", strings.Join(command, " "), db, err, out)
 	}
+	return nil
 }
 
 // nodeModules is the folder with the Node packages that clients/node pins. They
 // are fetched once, into the source tree's .cache.
 func nodeModules(t *testing.T) string {
 	t.Helper()
+	fetching.Lock()
+	defer fetching.Unlock()
 	dir, err := filepath.Abs("../../../.cache/e2e-node")
 	if err != nil {
 		t.Fatal(err)
@@ -170,14 +215,15 @@ func nodeModules(t *testing.T) string {
 	return modules
 }
 
+var fetching sync.Mutex
+
 func TestGoSQLDriver(t *testing.T) {
 	onEveryFlavour(t, func(t *testing.T) {
 		p := startProxy(t, []string{bed.Primary.Addr})
 		for _, way := range []struct{ name, addr string }{{"direct", bed.Primary.Addr}, {"proxied", p.addr}} {
 			for _, params := range []string{"", "interpolateParams=true", "compress=true", "clientFoundRows=true"} {
 				t.Run(way.name+" "+params, func(t *testing.T) {
-					clientDB(t, "e2e_client_go")
-					db := openDB(t, way.addr, bed.Users.App, "e2e_client_go", "multiStatements=true&parseTime=true&"+params)
+					db := openDB(t, way.addr, bed.Users.App, ownDB(t), "multiStatements=true&parseTime=true&"+params)
 					goDriver(t, db)
 				})
 			}

@@ -17,7 +17,6 @@ import (
 // hears an ERR. What it prints ends with the address of the backend, the number 1,
 // and the code of the ERR.
 func TestConsoleClients(t *testing.T) {
-	modules := nodeModules(t)
 	_, admin := startAdmin(t, []string{bed.Primary.Addr})
 	host, port, err := net.SplitHostPort(admin)
 	if err != nil {
@@ -109,14 +108,15 @@ const mariadb = require("mariadb"), e = process.env;
   await db.end();
 })();
 `}},
-		{"MariaDB Connector/J", "", []string{"java", "-cp", "/usr/share/java/mariadb-java-client.jar", "clients/ConsoleJ.java"}},
+		{"MariaDB Connector/J", "", java("ConsoleJ")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			program := c.command[0]
 			if c.flavour != "" {
 				program = filepath.Join(fetchedBin(t, c.flavour), program)
 			}
-			env := []string{"DB_HOST=" + host, "DB_PORT=" + port, "DB_USER=" + adminUser.Name, "DB_PASSWORD=" + adminUser.Password, "NODE_PATH=" + modules}
+			env := append(clientEnv(t, ""), "DB_HOST="+host, "DB_PORT="+port, "DB_USER="+adminUser.Name, "DB_PASSWORD="+adminUser.Password)
 			out, _ := runTool(t, env, program, c.command[1:]...) // a command line client ends with the ERR
 			flat := strings.Join(strings.Fields(out), " ")
 			if !strings.Contains(flat, "at "+bed.Primary.Addr+" 1") || !strings.Contains(strings.ToLower(flat), "error 1094") {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -39,12 +40,29 @@ func stopBeds() {
 	}
 }
 
-// onEveryFlavour runs a test once for every flavour, with bed its servers.
+// onEveryFlavour runs a test once for every flavour, with bed its servers. Parallel
+// tests within it have ended before the next flavour's turn.
 func onEveryFlavour(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	on(t, flavours, test)
+}
+
+// onEveryKind is onEveryFlavour for what one MariaDB has like the other: with the usual
+// one, and with MySQL.
+func onEveryKind(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	kinds := flavours
+	if !long {
+		kinds = slices.DeleteFunc(slices.Clone(kinds), func(f flavour) bool { return f.name == "mariadb11.8" && len(flavours) > 1 })
+	}
+	on(t, kinds, test)
+}
+
+func on(t *testing.T, list []flavour, test func(t *testing.T)) {
 	t.Helper()
 	usual := bed
 	defer func() { bed = usual }()
-	for _, f := range flavours {
+	for _, f := range list {
 		t.Run(f.name, func(t *testing.T) {
 			var err error
 			if bed, err = bedOf(f.name); err != nil {

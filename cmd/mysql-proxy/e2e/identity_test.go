@@ -297,7 +297,6 @@ var (
 // directly, the proxy can log in as their user where it should, and nobody's
 // password is readable on the way.
 func TestIdentityOfOtherPeoplesClients(t *testing.T) {
-	modules := nodeModules(t)
 	ours := newAuthority(t, "the proxy's authority")
 	ours.issue("proxy")
 	ca := ours.file("ca.pem")
@@ -306,14 +305,14 @@ func TestIdentityOfOtherPeoplesClients(t *testing.T) {
 	}
 	// The replica is the primary by another way, for these clients read on one
 	// connection what they have written on another.
-	through := func(t *testing.T, proxyTLS string, owns bool, run func(addr string)) {
+	through := func(t *testing.T, proxyTLS string, owns bool, run func(addr, db string)) {
 		t.Helper()
+		t.Parallel()
 		replica := startRecorder(t, bed.Primary.Addr)
 		p := startProxy(t, []string{bed.Primary.Addr}, "-r", replica.addr, "--log-level=debug", "--proxy-tls="+proxyTLS,
 			"--proxy-tls-cert="+ours.file("proxy.pem"), "--proxy-tls-key="+ours.file("proxy-key.pem"))
 		front := startRecorder(t, p.addr)
-		clientDB(t, "e2e_client_identity")
-		run(front.addr)
+		run(front.addr, ownDB(t))
 		if got := strings.Contains(p.logs(), "the proxy can log in as this user"); got != owns {
 			t.Errorf("the proxy owns its identity: %v, want %v", got, owns)
 		}
@@ -326,16 +325,12 @@ func TestIdentityOfOtherPeoplesClients(t *testing.T) {
 			}
 		}
 	}
-	onEveryFlavour(t, func(t *testing.T) {
+	onEveryKind(t, func(t *testing.T) {
 		for _, c := range clients {
 			if withoutLayers(c.name) || c.not[bed.Flavour] != "" {
 				continue
 			}
-			path := os.Getenv("PATH")
-			if c.bin != "" {
-				path = fetchedBin(t, c.bin) + ":" + path
-			}
-			env := []string{"NODE_PATH=" + modules, "PATH=" + path}
+			env := clientEnv(t, c.bin)
 			for _, way := range []struct {
 				name, proxyTLS string
 				env            []string
@@ -346,7 +341,11 @@ func TestIdentityOfOtherPeoplesClients(t *testing.T) {
 				{"TLS", "require", append([]string{"DB_TLS=" + ca}, env...), true},
 			} {
 				t.Run(c.name+", "+way.name, func(t *testing.T) {
-					through(t, way.proxyTLS, way.owns, func(addr string) { runClient(t, addr, "e2e_client_identity", c.command, way.env...) })
+					through(t, way.proxyTLS, way.owns, func(addr, db string) {
+						if err := runClient(t, addr, db, c.command, way.env...); err != nil {
+							t.Error(err)
+						}
+					})
 				})
 			}
 		}
@@ -356,8 +355,8 @@ func TestIdentityOfOtherPeoplesClients(t *testing.T) {
 					continue
 				}
 				t.Run("Go-MySQL-Driver, "+params+", "+proxyTLS, func(t *testing.T) {
-					through(t, proxyTLS, true, func(addr string) {
-						goDriver(t, openDB(t, addr, bed.Users.App, "e2e_client_identity", "multiStatements=true&parseTime=true&"+params))
+					through(t, proxyTLS, true, func(addr, db string) {
+						goDriver(t, openDB(t, addr, bed.Users.App, db, "multiStatements=true&parseTime=true&"+params))
 					})
 				})
 			}

@@ -65,15 +65,11 @@ func run(m *testing.M) int {
 		if relayOnly {
 			return
 		}
-		var args []string
-		if os.Getenv("E2E_RACE") != "0" {
-			args = append(args, "-race")
-		}
 		raceProxy = filepath.Join(dir, "mysql-proxy")
-		buildErr = build(raceProxy, "mysqlproxy/cmd/mysql-proxy", args...)
+		buildErr = build(raceProxy, "mysqlproxy/cmd/mysql-proxy", os.Getenv("E2E_RACE") != "0")
 	})
 	defer stopBeds()
-	if err = build(filepath.Join(dir, "testbed"), "mysqlproxy/cmd/testbed"); err == nil {
+	if err = build(filepath.Join(dir, "testbed"), "mysqlproxy/cmd/testbed", false); err == nil {
 		bed, err = bedOf(flavours[0].name)
 	}
 	wg.Wait()
@@ -88,8 +84,15 @@ func fail(err error) int {
 	return 1
 }
 
-func build(out, pkg string, args ...string) error {
-	cmd := exec.Command("go", append(append([]string{"build", "-o", out}, args...), pkg)...)
+// build compiles with the race detector, or else as make build does, which then has
+// compiled most of it.
+func build(out, pkg string, race bool) error {
+	args, env := []string{"build", "-trimpath", "-o", out, pkg}, append(os.Environ(), "CGO_ENABLED=0")
+	if race {
+		args, env = []string{"build", "-race", "-o", out, pkg}, os.Environ()
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Env = env
 	if b, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", pkg, err, b)
 	}
@@ -100,7 +103,7 @@ func build(out, pkg string, args ...string) error {
 // measure memory and processor time.
 var plainProxy = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binDir, "mysql-proxy-plain")
-	return path, build(path, "mysqlproxy/cmd/mysql-proxy")
+	return path, build(path, "mysqlproxy/cmd/mysql-proxy", false)
 })
 
 // raiseFileLimit raises this process's limit of open files, which children
