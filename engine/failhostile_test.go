@@ -67,6 +67,27 @@ func TestBothServersDieBesideARead(t *testing.T) {
 	})
 }
 
+// The next primary may have no room for all sessions at once that move to it: they
+// try again for as long as clients wait for a primary.
+func TestThePrimaryThatIsNextIsFullForAMoment(t *testing.T) {
+	w := newWorld(t)
+	full := SendPacket(0, packet.AppendERR(nil, 1040, "", "Too many connections"))
+	a := &simple{name: "A"}
+	ln := w.listen()
+	w.servers = append(w.servers, NewServer(ln, a.serve))
+	b := w.server(steps(full, ExpectEnd()), steps(full, ExpectEnd()), append(atHomeBegins(), gets("SELECT a FROM t", one("B")), Drain()))
+	cfg := w.config(ln.Addr(), b)
+	ordered(&cfg)
+	cfg.FailoverWait = Patience
+	w.start(cfg)
+	c := w.clientNow("client", Enter(ModernCaps), writeOK)
+	ln.Close()
+	a.dies()
+	if err := c.Run(left(w, 0), asks("SELECT a FROM t", sees("B"))); err != nil {
+		t.Error(err)
+	}
+}
+
 // A script's session is killed as --health-user also where the proxy owns the
 // client's identity.
 func TestKillOfAScriptsCommand(t *testing.T) {

@@ -188,7 +188,7 @@ func (sp *splitting) missed(b *Backend, err error) {
 	c.tries++
 	var no *refusal
 	switch next := l.engine.backends.primary(); {
-	case errors.As(err, &no) && !leaving(no.code), errors.Is(err, errCaps):
+	case errors.As(err, &no) && !forNow(no.code), errors.Is(err, errCaps):
 		c.end(ReasonServerLost, err)
 	case next != nil && next != b && int(c.tries) <= 2*len(l.engine.backends.all()):
 		sp.seek()
@@ -200,8 +200,9 @@ func (sp *splitting) missed(b *Backend, err error) {
 	}
 }
 
-// leaving tells whether an ERR is for its server's being about to stop, or offline.
-func leaving(code uint16) bool { return code == 1053 || code == 3032 }
+// forNow tells whether an ERR says that nobody gets in now: its server is about to
+// stop (1053), offline (3032) or full, as it may be when everybody moves at once.
+func forNow(code uint16) bool { return code == 1053 || code == 3032 || code == errFull }
 
 // follow has the sessions that write elsewhere than they would if they came now
 // move: those that are idle at once, the others when they send a command and could.
