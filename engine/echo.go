@@ -15,6 +15,8 @@ import (
 //   - what asks for the rest goes home, and the read is repeated there before it,
 //   - a read that leaves warnings is repeated at home before anything else runs
 //     there,
+//   - commands that are no statements add their messages to those that are there: a
+//     read that has cleared some is repeated at home before them,
 //   - while there are warnings at home no read leaves it that uses no table: it
 //     would not clear them. One that does clears them where it runs; so that it
 //     has cleared them at home too it is repeated there before they are asked for.
@@ -23,6 +25,8 @@ import (
 type traces struct {
 	before     where // the last statement ran there
 	found      bool  // FOUND_ROWS() is that of the read at the reader
+	counts     bool  // ROW_COUNT() is
+	zero       bool  // ROW_COUNT() is 0 at home
 	warned     bool  // there may be warnings at home,
 	stale      bool  // but those would be gone: a read that clears them was at the reader
 	readWarned bool  // the read has left warnings at the reader
@@ -43,25 +47,59 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 		return true
 	}
 	asks := false
-	if st.Effects&packet.EffectRowState != 0 && st.Route != packet.RouteLast && (t.before == atReader || t.found) {
+	if st.Effects&packet.EffectRowState != 0 && st.Route != packet.RouteLast && (t.counts || t.found) {
 		text := bytes.ToLower(sql)
 		found := len(text) == 0 || bytes.Contains(text, []byte("found_rows")) // the text of a prepared one may not be kept
-		asks = found && t.found || t.before == atReader && (!found || bytes.Contains(text, []byte("_count")))
+		asks = found && t.found || t.counts && (!found || bytes.Contains(text, []byte("_count")))
 	}
 	// May ask, or read itself. It is not worth a transaction that is begun by it, nor
 	// messages that are lost by it.
 	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0 || leavesRows(sql)) && !sp.transacts() && !t.newer()
 	// What is to be cleared at home is cleared before a transaction begins.
-	clears := t.stale && st.Effects&(packet.EffectBegin|packet.EffectSetVariables|packet.EffectSetOpaque) != 0 && !sp.transacts()
+	clears := t.stale && st.Effects&(packet.EffectBegin|packet.EffectSetVariables|packet.EffectSetOpaque|packet.EffectUse) != 0 && !sp.transacts()
 	if !asks && !hides && !clears && !t.readWarned && !(st.Route == packet.RouteLast && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
 		return false
+	}
+	sp.echo()
+	return true
+}
+
+// adds is echoes for a command that is no statement, but may have messages: they come
+// beside those that are there. It has the client wait if the read has to be repeated.
+func (sp *splitting) adds() bool {
+	t := &sp.traces
+	switch {
+	case !t.readWarned && !t.stale || len(sp.read) == 0:
+		return false
+	case !sp.home.queue.empty():
+		sp.wait(wishState)
+	default:
+		sp.echo()
+		sp.wait(wishAnswer)
+	}
+	return true
+}
+
+// echo repeats the last read at home, in the database that it was read in, with what
+// was asked about it.
+func (sp *splitting) echo() {
+	zero := sp.traces.zero && !sp.traces.counts
+	now := sp.state.database
+	elsewhere := sp.readIn != now && sp.readIn != "" && now != ""
+	if elsewhere {
+		sp.repeats(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComInitDB)}, sp.readIn...)))
 	}
 	sp.repeats(sp.read)
 	sp.repeated()
 	if len(sp.question) > 0 {
 		sp.repeats(sp.question)
 	}
-	return true
+	switch {
+	case elsewhere:
+		sp.repeats(packet.AppendPacket(nil, 0, append([]byte{byte(packet.ComInitDB)}, now...)))
+	case zero: // as these leave it
+		sp.repeats(packet.AppendPacket(nil, 0, []byte{byte(packet.ComPing)}))
+	}
 }
 
 var errLeft = errors.New("the statement asks for what the one before has left at a primary that is gone")
@@ -146,7 +184,8 @@ func (sp *splitting) repeats(command []byte) {
 
 // echoed is told that it has been.
 func (sp *splitting) echoed(h *server) {
-	sp.traces = traces{warned: h.resp.Warnings() != 0 || h.resp.Failed()}
+	had := sp.traces.before == atHome && sp.traces.warned // a question about the read has none of its own
+	sp.traces = traces{warned: h.resp.Warnings() != 0 || h.resp.Failed() || had}
 }
 
 // leaves notes what a response that is over leaves.
@@ -155,8 +194,15 @@ func (t *traces) leaves(at where, was outcome, why RouteReason, clears bool) {
 		return // it asked for it
 	}
 	if at == atReader {
-		*t = traces{before: atReader, found: true, warned: t.warned, stale: t.warned, readWarned: was.warns}
+		*t = traces{before: atReader, found: true, counts: true, warned: t.warned, stale: t.warned, readWarned: was.warns}
 		return
+	}
+	switch was.command {
+	case packet.ComStatistics:
+	case packet.ComStmtPrepare:
+		t.counts, t.zero = t.counts && !was.failed, t.zero && !was.failed
+	default:
+		t.counts, t.zero = false, was.zero
 	}
 	switch was.command {
 	case packet.ComPing, packet.ComStatistics, packet.ComDebug, packet.ComStmtReset, packet.ComInitDB, packet.ComSetOption:

@@ -23,8 +23,8 @@ func (sp *splitting) chooseExecute(b, payload []byte, size int, q packet.Request
 	if later {
 		return sp.executeNext(payload)
 	}
-	if st == nil && sp.echoes(packet.Statement{}, nil) {
-		return nil, sp.wait(wishAnswer)
+	if st == nil && sp.adds() {
+		return nil, waits
 	}
 	if st == nil { // home does not know it either, unless there was no room for it
 		if sp.writing = sp.prep.lost > 0; sp.writing {
@@ -55,7 +55,11 @@ func (sp *splitting) chooseExecute(b, payload []byte, size int, q packet.Request
 		why = RouteTooLong
 	default:
 		var err error
-		if e, err = packet.ParseExecute(payload, int(st.params), sp.home.caps); err != nil {
+		e, err = packet.ParseExecute(payload, int(st.params), sp.home.caps)
+		if (err != nil || e.Params > 0 && !e.HasTypes && !st.typed) && sp.adds() { // it may be refused for its arguments
+			return nil, waits
+		}
+		if err != nil {
 			sp.untyped(st)
 			break
 		}

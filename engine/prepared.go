@@ -172,6 +172,8 @@ func (sp *splitting) chooseStatement(payload []byte, q packet.Request, whole boo
 		return nil, sp.wait(wishState)
 	}
 	switch {
+	case q.Command == packet.ComStmtReset && sp.adds():
+		return nil, waits
 	case st == nil:
 	case q.Command == packet.ComStmtSendLongData:
 		st.stays = true

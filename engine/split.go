@@ -152,22 +152,34 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 	case packet.ComStmtClose, packet.ComStmtSendLongData, packet.ComStmtReset:
 		return sp.chooseStatement(payload, q, whole)
 	case packet.ComInitDB:
-		if sp.echoes(packet.Statement{}, nil) {
-			return nil, sp.wait(wishAnswer)
+		if sp.adds() {
+			return nil, waits
 		}
 		sp.after = pending{on: true, database: string(bytes.TrimRight(payload[1:], "\x00")), named: true} // MySQL takes a NUL behind the name
 	case packet.ComProcessKill:
+		if sp.adds() {
+			return nil, waits
+		}
 		sp.kills(payload)
 	case packet.ComResetConnection:
 		sp.after = pending{on: true, forgets: true}
 	case packet.ComChangeUser:
 		sp.after = pending{on: true, forgets: true, changes: true}
 	case packet.ComSetOption: // several statements at once, now or later
+		if sp.adds() {
+			return nil, waits
+		}
 		sp.state.lex |= packet.LexMultiStatements
 		sp.optioned = true
-	case packet.ComStmtFetch, packet.ComPing, packet.ComQuit, packet.ComFieldList, packet.ComStatistics,
-		packet.ComProcessInfo, packet.ComDebug:
+	case packet.ComStmtFetch, packet.ComFieldList, packet.ComProcessInfo:
+		if sp.adds() {
+			return nil, waits
+		}
+	case packet.ComPing, packet.ComQuit, packet.ComStatistics, packet.ComDebug:
 	default: // streams, and what nobody knows
+		if sp.adds() {
+			return nil, waits
+		}
 		sp.state.pins |= pinUnknown
 	}
 	return sp.goHome(RouteCommand)

@@ -172,7 +172,8 @@ func collects(x own) int {
 type outcome struct {
 	command       packet.Command
 	writes        bool // the command may have written
-	rows          bool // it ended in rows
+	rows          bool // it was a statement that ended in rows
+	zero          bool // it has affected none
 	failed, warns bool
 	told          bool // the server had the occasion to say what the command did
 	keepsID       bool // LAST_INSERT_ID() is what it was
@@ -182,10 +183,12 @@ type outcome struct {
 // outcome is that of the response that has just ended.
 func (s *server) outcome() outcome {
 	x := s.queue.first()
-	ok, _, id := s.resp.Counted() // the EOF behind rows has no place for it
+	ok, affected, id := s.resp.Counted() // the EOF behind rows has no place for it
+	statement := x.Command == packet.ComQuery || x.Command == packet.ComStmtExecute || x.Command == packet.ComStmtBulkExecute
 	return outcome{
-		command: x.Command, writes: x.writes, rows: !ok && !s.resp.Failed() && x.Command != packet.ComStmtPrepare, failed: s.resp.Failed(), warns: s.resp.Warnings() != 0,
-		told: (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed(), open: s.inTransaction(), keepsID: ok && id == 0,
+		command: x.Command, writes: x.writes, rows: !ok && !s.resp.Failed() && statement, zero: ok && affected == 0 && x.Command != packet.ComSetOption && x.Command != packet.ComDebug, failed: s.resp.Failed(),
+		warns: s.resp.Warnings() != 0 || x.Command == packet.ComFieldList, // of which MySQL says nothing
+		told:  (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed(), open: s.inTransaction(), keepsID: ok && id == 0,
 	}
 }
 
@@ -201,6 +204,9 @@ func (sp *splitting) done(s *server, was outcome) {
 		sp.settles()
 		sp.turn(sp.home)
 		return
+	}
+	if sp.why == RouteReason(packet.ReasonCall) && sp.state.lex&packet.LexMariaDB == 0 {
+		was.rows = true // MySQL counts one for a DO
 	}
 	if was.command != packet.ComStmtPrepare || sp.prepared(was.failed) {
 		sp.traces.leaves(atHome, was, sp.why, sp.clears)
