@@ -30,7 +30,7 @@ func (r *wireLog) add(header [4]byte, payload []byte) {
 // escapes, OUT parameters, read only transaction, ANSI quotes. The others tell
 // how the server came to its answer (no index used, slow, a table reopened,
 // there is something tracked, which is compared itself).
-const statusCompared = 0x0001 | 0x0002 | statusMoreResults | statusCursorExists | 0x0080 | 0x0200 | 0x1000 | 0x2000 | 0x8000
+const statusCompared = 0x0001 | 0x0002 | statusMoreResults | statusCursorExists | 0x0080 | 0x0200 | statusOutParams | 0x2000 | 0x8000
 
 // maskStatus blanks flags in the last packet's status, which stands at an
 // offset of its payload.

@@ -47,6 +47,7 @@ const (
 // Status flags that decide where a response ends.
 const (
 	statusMoreResults  = 0x0008
+	statusOutParams    = 0x1000
 	statusCursorExists = 0x0040
 )
 

@@ -36,17 +36,19 @@ func (c *rawConn) result(cursor bool) {
 				return
 			}
 		}
+		var status uint16
 		if c.caps&capDeprecateEOF == 0 {
 			p := c.packet()
 			if p[0] == 0xFF {
 				return
 			}
-			status := c.statusAt(p, 3)
+			status = c.statusAt(p, 3)
 			if cursor && status&statusCursorExists != 0 && status&statusMoreResults == 0 {
 				return
 			}
 		}
-		if c.rows()&statusMoreResults == 0 {
+		// Behind OUT parameters comes the OK of the CALL, of which MySQL's EOF does not tell.
+		if c.rows()&statusMoreResults == 0 && status&statusOutParams == 0 {
 			return
 		}
 	}
