@@ -92,7 +92,7 @@ var commandCases = []corpusCase{
 		c.execute(0, 0, stringParam("y"), intParam(3))
 		c.query("SELECT LENGTH(v), w FROM t ORDER BY w")
 	}},
-	{name: "long data beyond a fragment", only: []string{"plain"}, run: func(c *rawConn) {
+	{name: "long data beyond a fragment", large: true, only: []string{"plain"}, run: func(c *rawConn) {
 		c.prepare("SELECT CRC32(?), LENGTH(?)")
 		id := u32(c.stmts[0])
 		c.send(comLongData, cat(id, []byte{0, 0}, make([]byte, maxFragment-7))...) // fills its fragment exactly
@@ -174,10 +174,10 @@ var commandCases = []corpusCase{
 		c.one(comInitDB, []byte("mysql")...)
 		c.query("SELECT DATABASE()")
 		c.one(comInitDB, []byte("nowhere")...)
-		c.one(comInitDB, []byte(corpusDB)...)
+		c.one(comInitDB, []byte(c.db)...)
 		c.query("SELECT DATABASE()")
-		c.one(comCreateDB, []byte("e2e_made")...)
-		c.one(comDropDB, []byte("e2e_made")...)
+		c.one(comCreateDB, []byte(c.db+"_made")...)
+		c.one(comDropDB, []byte(c.db+"_made")...)
 	}},
 	{name: "process info and kill", run: func(c *rawConn) {
 		c.send(comProcessInfo)

@@ -125,10 +125,10 @@ var changeUserCases = []corpusCase{
 		app, ed := bed.Users.App, otherPlugin()
 		c.query("SET @a = 1")
 		if bed.mysql() { // it closes
-			c.changeUser(app.Name, "wrong", corpusDB)
+			c.changeUser(app.Name, "wrong", c.db)
 			c.expectClose()
 		}
-		c.changeUser(app.Name, "wrong", corpusDB)
+		c.changeUser(app.Name, "wrong", c.db)
 		c.query("SELECT CURRENT_USER(), DATABASE(), @a")
 		c.changeUser(ed.Name, "wrong", bed.Database)
 		c.query("SELECT CURRENT_USER(), DATABASE(), @a")

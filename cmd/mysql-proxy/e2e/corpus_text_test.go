@@ -43,7 +43,7 @@ var textCases = []corpusCase{
 		c.query("REPLACE INTO t VALUES (1, 'again')")
 		c.query("DO 1")
 		c.query("SET @a = 1")
-		c.query("USE " + corpusDB)
+		c.query("USE " + c.db)
 		c.query("TRUNCATE t")
 	}},
 	{name: "errors", run: func(c *rawConn) {
@@ -126,7 +126,7 @@ var textCases = []corpusCase{
 		c.query("COMMIT")
 		c.query("USE mysql")
 		c.query("SELECT 1; SET @x = 1; SELECT 2")
-		c.query("CREATE TEMPORARY TABLE " + corpusDB + ".tt (a INT)")
+		c.query("CREATE TEMPORARY TABLE " + c.db + ".tt (a INT)")
 	}},
 	{name: "progress reports", only: []string{"mariadb", "mariadb eof"}, run: func(c *rawConn) {
 		c.query("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(100)) ENGINE=Aria")
@@ -164,7 +164,7 @@ var textCases = []corpusCase{
 		c.file = []byte("12\tx\n")
 		c.query("LOAD DATA LOCAL INFILE 'whatever' INTO TABLE nowhere; SELECT 'not reached'")
 	}},
-	{name: "LOAD DATA LOCAL of 20 MB", only: []string{"plain", "session track"}, run: func(c *rawConn) {
+	{name: "LOAD DATA LOCAL of 20 MB", large: true, only: []string{"plain", "session track"}, run: func(c *rawConn) {
 		c.query("CREATE TABLE t (a INT PRIMARY KEY, b TEXT) ENGINE=Aria")
 		var b bytes.Buffer
 		for i := range 20000 {
@@ -177,7 +177,7 @@ var textCases = []corpusCase{
 		c.query("LOAD DATA LOCAL INFILE 'whatever' INTO TABLE t") // an error with the whole file still to come
 		c.query("SELECT 'next'")
 	}},
-	{name: "payloads around the fragment limit", only: []string{"plain", "deprecate eof"}, run: func(c *rawConn) {
+	{name: "payloads around the fragment limit", large: true, only: []string{"plain", "deprecate eof"}, run: func(c *rawConn) {
 		for _, n := range []int{maxFragment - 4 - 1, maxFragment - 4, maxFragment - 4 + 1, 1 << 24, 1<<24 + 1} {
 			c.query(fmt.Sprintf("SELECT REPEAT('r', %d)", n))
 			c.query(fmt.Sprintf("SELECT 1, REPEAT('\xfe', %d), 2", n)) // a continuation that begins like a terminator
@@ -189,7 +189,7 @@ var textCases = []corpusCase{
 		}
 		c.query("SELECT 'after'")
 	}},
-	{name: "64 MiB both ways", only: []string{"plain"}, run: func(c *rawConn) {
+	{name: "64 MiB both ways", large: true, only: []string{"plain"}, run: func(c *rawConn) {
 		c.query("SELECT '" + strings.Repeat("ab", 32<<20) + "' AS big")
 		c.query("SELECT REPEAT('x', 67108864), 'tail' UNION ALL SELECT 'short', 'row'")
 		c.query("SELECT 'after'")

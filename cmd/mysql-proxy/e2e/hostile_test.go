@@ -39,6 +39,18 @@ func undisturbed(t *testing.T, addr string) (stop func()) {
 	return sync.OnceFunc(func() { close(quit); <-done })
 }
 
+// besides starts a proxy with a well-behaved session at the first of its backends, and
+// has clients that come from then on log in within two seconds. before is how many
+// open files the proxy has.
+func besides(t *testing.T, backends []string) (p *proxy, stop func(), before int) {
+	t.Helper()
+	p, addr := startAdmin(t, backends)
+	stop = undisturbed(t, p.addr)
+	t.Cleanup(stop)
+	execAll(t, openDB(t, addr, adminUser, "", ""), "SET proxy_login_timeout = 2")
+	return p, stop, p.openFiles(t)
+}
+
 // settled waits until the proxy has as many open files as before.
 func settled(t *testing.T, p *proxy, before int) {
 	t.Helper()
@@ -49,11 +61,7 @@ func settled(t *testing.T, p *proxy, before int) {
 
 // Clients that send anything but the protocol.
 func TestGarbageFromClients(t *testing.T) {
-	p := startProxy(t, []string{bed.Primary.Addr}, "--proxy-login-timeout=2")
-	stop := undisturbed(t, p.addr)
-	defer stop()
-	before := p.openFiles(t)
-
+	p, stop, before := besides(t, []string{bed.Primary.Addr})
 	const seed = 1
 	rng := rand.New(rand.NewSource(seed))
 	random := func(n int) []byte {
@@ -140,10 +148,7 @@ func TestSlowLogin(t *testing.T) {
 	// The real server has a time-out for logins of its own, so half of the
 	// clients come to one that has none.
 	patient := startFake(t, func(nc net.Conn) { _, _ = nc.Write(fakeGreeting) })
-	p := startProxy(t, []string{bed.Primary.Addr, patient.addr}, "--proxy-login-timeout=2")
-	stop := undisturbed(t, p.addr) // at the first of two equals: the real one
-	defer stop()
-	before := p.openFiles(t)
+	p, stop, before := besides(t, []string{bed.Primary.Addr, patient.addr})
 	login := fakeLoginPacket(capsBase &^ capConnectWithDB)
 	var wg sync.WaitGroup
 	for what, f := range map[string]func(nc net.Conn){

@@ -96,6 +96,7 @@ type rawConn struct {
 	br      *bufio.Reader
 	tr      *trace
 	timeout time.Duration
+	db      string // that it logged in with
 
 	caps, ext uint32 // in force: what server and client both have
 	version   string // of the server, as its greeting has it
@@ -430,8 +431,10 @@ func runScript(addr string, l *login, timeout time.Duration, script func(*rawCon
 			tr.note("reading the response: %v", e) // bytes that no server sends: part of the verdict
 		}
 	}()
-	if l != nil && !c.login(*l) {
-		c.end("login refused")
+	if l != nil {
+		if c.db = l.db; !c.login(*l) {
+			c.end("login refused")
+		}
 	}
 	script(c)
 	return tr

@@ -325,10 +325,7 @@ func TestSlowReaderWithTLS(t *testing.T) {
 // Clients that stop or send nonsense at any stage of TLS are got rid of, and
 // disturb nobody.
 func TestBrokenTLS(t *testing.T) {
-	p := startProxy(t, []string{bed.Primary.Addr}, "--proxy-login-timeout=2")
-	stop := undisturbed(t, p.addr)
-	defer stop()
-	before := p.openFiles(t)
+	p, stop, before := besides(t, []string{bed.Primary.Addr})
 	request := fakeLoginPacket(capsBase | capSSL)[:36]
 	request[0] = 32
 	hello := clientHello(t)
