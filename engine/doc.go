@@ -57,7 +57,8 @@
 //	causal.go     what a read has to see: its session's writes, all writes, another session's
 //	splitdata.go  the responses, and what OKs tell of the session
 //	echo.go       what statements leave to be asked for: warnings, FOUND_ROWS(), ROW_COUNT()
-//	prepared.go   prepared statements; execute.go where executions go; preparedthere.go at a reader
+//	prepared.go   prepared statements; execute.go where executions go; preparedthere.go at a reader;
+//	              bound.go what they remember of their parameters
 //	explain.go    where a statement would go
 //	multiplex.go  sessions without a home: idle ones that lend it, ones whose home has died
 //	slots.go      how many sessions a backend is given at most, and who waits for one

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"slices"
 
 	"mysqlproxy/packet"
 )
@@ -46,12 +47,16 @@ func (sp *splitting) chooseExecute(b, payload []byte, size int, q packet.Request
 		switch {
 		case !ok:
 			return nil, incomplete
+		case !st.settled && !st.binding(nil, nil, false).home:
+			sp.remind(st)
+			return nil, sp.wait(wishAnswer)
 		case has:
 			sp.untyped(st)
 		case st.homeTypes != st.version:
 			sp.teach(st)
 			return nil, sp.wait(wishAnswer)
 		}
+		st.settled = st.settled || st.bounds != nil && (has || !st.typed || slices.Contains(st.bounds, 0))
 		why = RouteTooLong
 	default:
 		var err error
@@ -66,12 +71,28 @@ func (sp *splitting) chooseExecute(b, payload []byte, size int, q packet.Request
 		if e.HasTypes {
 			sp.types(st, e.Types)
 		}
-		to, reason, made := sp.executes(st, &e)
+		bind := binding{home: true, reader: true}
+		named := sp.home.caps&packet.CapQueryAttributes != 0
+		if !st.settled && st.bounds != nil && e.Params >= len(st.bounds) && (st.typed || e.HasTypes) {
+			var types []byte
+			if st.typed {
+				types = st.types
+			}
+			bind = st.binding(&e, types, named)
+		}
+		to, reason, made := sp.executes(st, &e, bind)
 		switch {
 		case made == waits:
 			return nil, waits
 		case to == atReader:
 			return sp.goExecute(b, st, &e)
+		case !bind.home:
+			sp.remind(st)
+			return nil, sp.wait(wishAnswer)
+		case bind.changes:
+			st.settled = true
+		case !st.settled && st.typed && e.Params >= len(st.bounds):
+			st.binds(&e, st.types, named, boundHome)
 		}
 		why = reason
 	}
@@ -110,7 +131,7 @@ var lastID = []byte{0xff, 0xff, 0xff, 0xff} // packet.ExecuteLast
 
 // executes says where an execution goes, and readies the reader if it goes there:
 // then the client may have been held.
-func (sp *splitting) executes(st *statement, e *packet.Execute) (to where, why RouteReason, made choice) {
+func (sp *splitting) executes(st *statement, e *packet.Execute, bind binding) (to where, why RouteReason, made choice) {
 	if st.Route == packet.RouteLast {
 		return atHome, RouteLastStatement, chosen
 	}
@@ -119,7 +140,7 @@ func (sp *splitting) executes(st *statement, e *packet.Execute) (to where, why R
 	case to == atHome:
 		return atHome, why, chosen
 	case e.Flags&^packet.ExecuteCounted != 0, e.Iterations != 1, e.Params != int(st.params), e.Params > 0 && !st.typed,
-		st.stays, e.Statement == packet.ExecuteLast, !sp.preparable(st):
+		st.stays, e.Statement == packet.ExecuteLast, !sp.preparable(st), st.settled, bind.changes, !bind.reader:
 		return atHome, RouteStatement, chosen
 	}
 	ready, never := sp.ready()
@@ -148,6 +169,9 @@ func (sp *splitting) goExecute(b []byte, st *statement, e *packet.Execute) (*ser
 	e.Statement, e.HasTypes = st.id, sent || e.Params > 0 && st.readerTypes != st.version
 	l.packed = appendExecute(l.packed[:0], b[3], e, caps)
 	st.readerTypes = st.version
+	if st.bounds != nil {
+		st.binds(e, st.types, caps&packet.CapQueryAttributes != 0, boundReader)
+	}
 	sp.at.stmts.touch(st)
 	to, _ := sp.goesRead(RouteRead)
 	return to, replaced

@@ -37,6 +37,9 @@ type statement struct {
 	version   uint32 // of types, whether they are known or not
 	homeTypes uint32 // the version that home has
 
+	bounds  []bound // of its parameters, if its server remembers that
+	settled bool    // the bounds are home's alone: all executions belong there
+
 	stays bool // long data has been sent, or a cursor may be open: the next execution belongs home
 
 	there
@@ -96,8 +99,8 @@ func (list *statements) takes(n int) bool {
 
 // drop gives up what is kept of st.
 func (list *statements) drop(st *statement) {
-	list.kept -= len(st.sql) + len(st.types)
-	st.sql, st.types, st.typed = nil, nil, false
+	list.kept -= len(st.sql) + len(st.types) + len(st.bounds)
+	st.sql, st.types, st.typed, st.bounds, st.settled = nil, nil, false, nil, true
 }
 
 // forget forgets all statements: home has.
@@ -140,6 +143,11 @@ func (sp *splitting) prepared(failed bool) (says bool) {
 	default:
 		st.database, st.assigned = sp.state.database, sp.state.assigned
 		list.byID[st.home] = st
+		if n := int(st.params); n > 0 && st.sql != nil && sp.state.lex&packet.LexMariaDB == 0 {
+			if st.settled = !list.takes(n); !st.settled {
+				st.bounds = make([]bound, n)
+			}
+		}
 		list.latest = st
 	}
 	return failed || st.warned || sp.state.lex&packet.LexMariaDB == 0

@@ -115,6 +115,9 @@ func TestPreparedStatements(t *testing.T) {
 	cursor[5] = 1
 	huge := append(runs(home1, noType, 1), make([]byte, longestRead)...)
 	hugeTyped := append(runs(home1, otherType, 1), make([]byte, longestRead)...)
+	null, nullThere := runs(home1, oneType, 0), runs(reader1, oneType, 0)
+	null, nullThere = null[:len(null)-1], nullThere[:len(nullThere)-1]
+	null[10], nullThere[10] = 1, 1
 	nulls := packet.Execute{Statement: home1, Iterations: 1, Params: 1, Nulls: []byte{0xff}, HasTypes: true, Types: []byte{byte(oneType), 0}}
 	for _, tc := range []struct {
 		name            string
@@ -148,10 +151,23 @@ func TestPreparedStatements(t *testing.T) {
 			steps(prepHome, gets("BEGIN", SendPacket(1, inTrans)),
 				getsFor(runs(home1, oneType, 2), Send(inTransaction("p"))), getsFor(runs(home1, noType, 3), Send(inTransaction("q")))),
 			steps(prepThere, getsFor(runs(reader1, oneType, 1), one("r")), quits())},
-		{"types change on one side, then on the other",
+		{"types change: home has both, and the last word",
 			steps(prep, asksFor(runs(home1, oneType, 1), sees("r")), asks("BEGIN", ExpectPacket(1, inTrans)), asksFor(runs(home1, otherType, 2), Expect(inTransaction("p"))), asks("COMMIT", ok), asksFor(runs(home1, noType, 3), sees("s"))),
-			steps(prepHome, gets("BEGIN", SendPacket(1, inTrans)), getsFor(runs(home1, otherType, 2), Send(inTransaction("p"))), gets("COMMIT", okSent)),
-			steps(prepThere, getsFor(runs(reader1, oneType, 1), one("r")), getsFor(runs(reader1, otherType, 3), one("s")), quits())},
+			steps(prepHome, gets("BEGIN", SendPacket(1, inTrans)), getsFor(runs(home1, oneType, 0), Send(inTransaction("own"))), getsFor(runs(home1, otherType, 2), Send(inTransaction("p"))), gets("COMMIT", okSent),
+				getsFor(runs(home1, noType, 3), one("s"))),
+			steps(prepThere, getsFor(runs(reader1, oneType, 1), one("r")), quits())},
+		{"a NULL of a type that only home knows",
+			steps(prep, asks("BEGIN", ExpectPacket(1, inTrans)), asksFor(runs(home1, oneType, 1), Expect(inTransaction("p"))), asks("COMMIT", ok), asksFor(null, sees("q")), asksFor(runs(home1, oneType, 2), sees("r")), asksFor(null, sees("s"))),
+			steps(prepHome, gets("BEGIN", SendPacket(1, inTrans)), getsFor(runs(home1, oneType, 1), Send(inTransaction("p"))), gets("COMMIT", okSent), getsFor(null, one("q"))),
+			steps(prepThere, getsFor(runs(reader1, oneType, 2), one("r")), getsFor(nullThere, one("s")), quits())},
+		{"a NULL of a type that only the replica knows",
+			steps(prep, asksFor(runs(home1, oneType, 1), sees("r")), asks("BEGIN", ExpectPacket(1, inTrans)), asksFor(null, Expect(inTransaction("p")))),
+			steps(prepHome, gets("BEGIN", SendPacket(1, inTrans)), getsFor(runs(home1, oneType, 0), Send(inTransaction("own"))), getsFor(null, Send(inTransaction("p")))),
+			steps(prepThere, getsFor(runs(reader1, oneType, 1), one("r")), quits())},
+		{"a NULL before any other value is of no type",
+			steps(prep, asksFor(null, sees("r")), asksFor(runs(home1, otherType, 1), sees("p")), asksFor(runs(home1, otherType, 1), sees("q"))),
+			steps(prepHome, getsFor(runs(home1, otherType, 1), one("p")), getsFor(runs(home1, otherType, 1), one("q"))),
+			steps(prepThere, getsFor(nullThere, one("r")), quits())},
 		{"no types were ever sent",
 			steps(prep, asksFor(runs(home1, noType, 1), breaks(1210))), steps(prepHome, getsFor(runs(home1, noType, 1), fails(1210))), nil},
 		{"an ERR of the replica is not shown, and home has the types",
@@ -228,12 +244,12 @@ func TestPreparedStatements(t *testing.T) {
 			steps(prepThere, getsFor(runs(reader1, oneType, 1), Reset()))},
 		{"an execution that is too long to be held, and leaves out types that home has not seen",
 			steps(prep, asksFor(runs(home1, oneType, 1), sees("r")), asksFor(huge, sees("p")), asksFor(runs(home1, noType, 2), sees("s"))),
-			steps(prepHome, getsFor(nulls.Append(nil, 0), one("null")), getsFor(huge, one("p"))),
+			steps(prepHome, getsFor(runs(home1, oneType, 0), one("own")), getsFor(nulls.Append(nil, 0), one("null")), getsFor(huge, one("p"))),
 			steps(prepThere, getsFor(runs(reader1, oneType, 1), one("r")), getsFor(runs(reader1, noType, 2), one("s")), quits())},
 		{"an execution that is too long to be held, with other types",
 			steps(prep, asksFor(runs(home1, oneType, 1), sees("r")), asksFor(hugeTyped, sees("p")), asksFor(runs(home1, noType, 2), sees("q")), asksFor(runs(home1, oneType, 3), sees("s"))),
-			steps(prepHome, getsFor(hugeTyped, one("p")), getsFor(runs(home1, noType, 2), one("q"))),
-			steps(prepThere, getsFor(runs(reader1, oneType, 1), one("r")), getsFor(runs(reader1, oneType, 3), one("s")), quits())},
+			steps(prepHome, getsFor(runs(home1, oneType, 0), one("own")), getsFor(hugeTyped, one("p")), getsFor(runs(home1, noType, 2), one("q")), getsFor(runs(home1, oneType, 3), one("s"))),
+			steps(prepThere, getsFor(runs(reader1, oneType, 1), one("r")), quits())},
 		{"more than the replica has room for", manyStatements(ok, okSent)[0], manyStatements(ok, okSent)[1], manyStatements(ok, okSent)[2]},
 		{"more text than there is room for", muchText()[0], muchText()[1], muchText()[2]},
 		{"a prepared SET that fails behind a write that does not",
@@ -362,6 +378,28 @@ func TestStatementPreparedLast(t *testing.T) {
 			splits(t, mariaCaps, tc.client, append(atMariaDBBegins(), tc.primary...), replicas...)
 		})
 	}
+}
+
+// MariaDB's statements take each execution's types as they come: with others they go
+// to the replica as well.
+func TestTypesOfParametersChangeAtMariaDB(t *testing.T) {
+	splits(t, mariaCaps,
+		steps(asksPrepare(byID, home1, 1, 1), asksFor(runs(home1, oneType, 1), sees("r")), asks("COMMIT", ExpectPacket(1, OK(0))), asksFor(runs(home1, otherType, 2), sees("s"))),
+		append(atMariaDBBegins(), getsPrepare(byID, home1, 1, 1), gets("COMMIT", SendPacket(1, OK(0)))),
+		steps(getsPrepare(byID, reader1, 1, 1), getsFor(runs(reader1, oneType, 1), one("r")), getsFor(runs(reader1, otherType, 2), one("s")), quits()))
+}
+
+// A list of types may be shorter than the statement's parameters, where these are counted.
+func TestTypesThatAreMissing(t *testing.T) {
+	const caps = ModernCaps | packet.CapQueryAttributes
+	run := func(params int, types ...byte) []byte {
+		e := packet.Execute{Statement: home1, Flags: packet.ExecuteCounted, Iterations: 1, Params: params, Nulls: []byte{0}, HasTypes: types != nil, Types: types, Values: []byte{9, 9}}
+		return e.Append(nil, caps)
+	}
+	few, all := run(1, byte(oneType), 0, 0), run(2)
+	splits(t, caps,
+		steps(asksPrepare("SELECT a FROM t WHERE id IN (?,?)", home1, 1, 2), asksFor(few, breaks(1210)), asksFor(all, breaks(1210))),
+		append(attributesBegin(caps), getsPrepare("SELECT a FROM t WHERE id IN (?,?)", home1, 1, 2), getsFor(few, fails(1210)), getsFor(all, fails(1210))))
 }
 
 // With query attributes there is a number before the parameters, and a name with

@@ -116,6 +116,9 @@ func (sp *splitting) preparedThere(failed bool) {
 		sp.reader.command(closing(ok.Statement))
 	default:
 		st.there = there{prepared: true, id: ok.Statement}
+		for i := range st.bounds {
+			st.bounds[i] &^= boundReader
+		}
 		list.put(st)
 	}
 }
