@@ -80,7 +80,7 @@ func TestDeathsInAChain(t *testing.T) {
 			t.Run(fmt.Sprintf("the proxy is stopped at step %d", at), func(t *testing.T) {
 				w := newWorld(t)
 				// A row that has begun to come is not complete: that would be a step on.
-				server := append(append([]Step(nil), served[:at]...), w.shutdown(), ExpectEnd())
+				server := append(append([]Step(nil), served[:at]...), w.shutdown(), passes(w, 3*short), ExpectEnd())
 				client := steps(Enter(Caps), SendPacket(0, query))
 				if at >= whole {
 					client = append(client, Expect(row))

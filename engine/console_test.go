@@ -223,7 +223,7 @@ func TestConsole(t *testing.T) {
 		}
 		w.start(cfg)
 		c := w.dialConsole()
-		if err := c.Run(ExpectWhere("the greeting", func(packet.Packet) error { return nil }), ExpectEnd()); err != nil {
+		if err := c.Run(ExpectWhere("the greeting", func(packet.Packet) error { return nil }), passes(w, 3*short), ExpectEnd()); err != nil {
 			t.Fatal(err)
 		}
 		c.Close()

@@ -93,24 +93,27 @@ func TestShutdown(t *testing.T) {
 			return steps(Admit(Caps), ExpectPacket(0, query), down, ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), ExpectERR(1, 1053, "08S01", stopping), ExpectEnd())
 		}, ReasonShutdownForced},
 		{"what is not over in time: rows", func(down Step) (_, _ []Step) {
-			return steps(Admit(Caps), ExpectPacket(0, query), Send(rows[:len(rows)-9]), down, ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Expect(rows[:len(rows)-9]), ExpectERR(6, 1053, "08S01", stopping), ExpectEnd())
+			return steps(Admit(Caps), ExpectPacket(0, query), Send(rows[:len(rows)-9]), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Expect(rows[:len(rows)-9]), down, ExpectERR(6, 1053, "08S01", stopping), ExpectEnd())
 		}, ReasonShutdownForced},
 		{"what is not over in time: a row", func(down Step) (_, _ []Step) {
-			return steps(Admit(Caps), ExpectPacket(0, query), Send(rows[:len(rows)-10]), down, ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Expect(rows[:len(rows)-10]), ExpectEnd())
+			return steps(Admit(Caps), ExpectPacket(0, query), Send(rows[:len(rows)-10]), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Expect(rows[:len(rows)-10]), down, ExpectEnd())
 		}, ReasonShutdownForced},
 		{"what is not over in time: a transaction", func(down Step) (_, _ []Step) {
 			return steps(Admit(Caps), ExpectPacket(0, Query("BEGIN")), SendPacket(1, begun), ExpectEnd()),
 				steps(Enter(Caps), SendPacket(0, Query("BEGIN")), ExpectPacket(1, begun), down, ExpectERR(0, 1053, "08S01", stopping), ExpectEnd())
 		}, ReasonShutdownForced},
 		{"what is not over in time: a stream", func(down Step) (_, _ []Step) {
-			return steps(Admit(Caps), ExpectPacket(0, []byte{byte(packet.ComBinlogDump)}), SendPacket(1, []byte{0, 1}), down, ExpectEnd()),
-				steps(Enter(Caps), SendPacket(0, []byte{byte(packet.ComBinlogDump)}), ExpectPacket(1, []byte{0, 1}), ExpectEnd())
+			return steps(Admit(Caps), ExpectPacket(0, []byte{byte(packet.ComBinlogDump)}), SendPacket(1, []byte{0, 1}), ExpectEnd()),
+				steps(Enter(Caps), SendPacket(0, []byte{byte(packet.ComBinlogDump)}), ExpectPacket(1, []byte{0, 1}), down, ExpectEnd())
 		}, ReasonShutdownForced},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
 			isDown := NewGate()
 			down := All("shut down", w.shutdown(), Open(isDown))
+			if tc.reason == ReasonShutdownForced {
+				down = All("shut down", w.shutdown(), passes(w, 3*short))
+			}
 			server, client := tc.talk(down)
 			for i, s := range client {
 				if s.Name == "send the rest" {

@@ -274,7 +274,7 @@ func TestWritersLeaveABackendThatIsDrained(t *testing.T) {
 	}
 	w.comesTo(a, DutyMaintenance)
 	// Who waits for a backend has one when it is online again.
-	w.change(func(cfg *Config) { cfg.FailoverWait = Patience })
+	w.change(func(cfg *Config) { cfg.FailoverWait = time.Hour })
 	if err := w.proxy.ForceBackend(t.Context(), b.Addr.String(), DutyDraining, 0); err != nil {
 		t.Error(err)
 	}

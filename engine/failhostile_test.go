@@ -193,10 +193,10 @@ func TestARefusedReadLeavesNoDemand(t *testing.T) {
 		w.server(steps(Open(opens), Await(full), lets(), causal(uuid+":9"), gets(second, one("r")), Drain())))
 	cfg.Backends[1].ReadOnly = true
 	asEverybody(&cfg)
-	fewSessions(1, time.Second)(&cfg)
+	fewSessions(1, short)(&cfg)
 	w.start(cfg)
 	c := w.clientNow("client", Enter(ModernCaps))
-	w.client("who waits", Enter(ModernCaps), Open(full), queued(w, 1), Await(refused), Fin())
+	w.client("who waits", Enter(ModernCaps), Open(full), queued(w, 1), passes(w, 2*short), Await(refused), Fin())
 	if err := c.Run(queued(w, 1), asks(first, ExpectPacket(1, ReasonPoolWait.appendERR(nil, 0, true)[packet.HeaderLen:])), Open(refused), left(w, 0), asks(second, sees("r"))); err != nil {
 		t.Error(err)
 	}
@@ -214,7 +214,7 @@ func TestWhoWaitsForRoomFollowsThePrimary(t *testing.T) {
 	patients := w.roled([]bool{true, false}, w.serverOf(named("A")).Addr(), w.serverOf(named("B")).Addr())
 	w.leadIs(0)
 	cfg := w.proxy.cfg().Config
-	cfg.FailoverWait = Patience // there is none while sessions with the one before end
+	cfg.FailoverWait = time.Hour // there is none while sessions with the one before end
 	fewSessions(1, time.Hour)(&cfg)
 	if err := w.proxy.Apply(t.Context(), cfg); err != nil {
 		t.Fatal(err)

@@ -28,22 +28,16 @@ func ordered(c *Config) { identified(c); c.Failover = FailoverOrdered }
 func (w *world) failing(change func(*Config), backends ...net.Addr) (patients []*patient) {
 	w.Helper()
 	cfg := w.config(backends...)
-	cfg.Health = &HealthConfig{Interval: 2 * time.Millisecond, Timeout: 100 * time.Millisecond, Rise: 1, Fall: 1}
+	cfg.Health = &HealthConfig{Interval: 2 * time.Millisecond, Timeout: time.Hour, Rise: 1, Fall: 1}
 	cfg.Listen = []reactor.Addr{addrFor(w.refused())}
 	change(&cfg)
-	var err error
-	if w.proxy, err = New(cfg); err != nil {
-		w.Fatal(err)
-	}
+	w.make(cfg)
 	for _, b := range w.proxy.Backends() {
 		p := &patient{writable: true}
 		patients = append(patients, p)
 		b.prober.Load().dial = p.dial
 	}
-	close(w.started)
-	if err := w.proxy.Start(); err != nil {
-		w.Fatal(err)
-	}
+	w.begin()
 	for i := range backends {
 		w.becomes(i, HealthGood)
 	}
@@ -249,6 +243,7 @@ func TestOrderedFailoverWithoutProbes(t *testing.T) {
 	if s := backends[0].State(); s != BackendDown {
 		t.Errorf("A is %s", s)
 	}
+	backends[0].since.Add(3600) // it is not tried again, however long this takes
 	back, err := net.Listen("tcp", aAddr.String())
 	if err != nil {
 		t.Fatal(err)
@@ -256,7 +251,7 @@ func TestOrderedFailoverWithoutProbes(t *testing.T) {
 	s := NewServer(back, (&simple{name: "A"}).serve)
 	w.servers = append(w.servers, s)
 	w.clientNow("before it is tried again", Enter(ModernCaps), who("B"))
-	backends[0].since.Add(-wakeAfter - 1)
+	backends[0].since.Add(-3600 - wakeAfter - 1)
 	w.proxy.backends.checked.Store(0)
 	w.clientNow("after", Enter(ModernCaps), who("A"))
 	if err := c.Run(who("A")); err != nil {
@@ -311,7 +306,7 @@ func TestStateKeepsASessionFromMoving(t *testing.T) {
 func TestClientsWaitForAPrimary(t *testing.T) {
 	w := newWorld(t)
 	a, aAddr := w.simple("A")
-	patients := w.failing(func(c *Config) { ordered(c); c.FailoverWait = Patience }, aAddr, w.refused())
+	patients := w.failing(func(c *Config) { ordered(c); c.FailoverWait = time.Hour }, aAddr, w.refused())
 	patients[1].is(table{}, noAnswer)
 	w.becomes(1, HealthDown)
 	idle := w.clientNow("idle", Enter(ModernCaps), who("A"))
@@ -331,6 +326,10 @@ func TestClientsWaitForAPrimary(t *testing.T) {
 	w.waiting(n + 3)
 	gone.Close()
 	silent.Close()
+	eventually(t, "those are gone", func() error {
+		w.pass(seekLook)
+		return w.wait("primary", n+1)
+	})
 	w.waiting(n + 1)
 	patients[0].is(table{}, nil)
 	if err := idle.Run(sees("A")); err != nil {
@@ -368,7 +367,7 @@ func TestTheWaitForAPrimaryEnds(t *testing.T) {
 		{"in vain", 300 * time.Millisecond,
 			ExpectERR(0, 2013, "", "(proxy) Lost connection: no server took writes within --failover-wait"),
 			ExpectERR(1, 2013, "08S01", "(proxy) Lost connection: no server took writes within --failover-wait")},
-		{"because the proxy stops", Patience, ExpectERR(0, 1053, "", "Server shutdown in progress"), ExpectERR(1, 1053, "08S01", "Server shutdown in progress")},
+		{"because the proxy stops", time.Hour, ExpectERR(0, 1053, "", "Server shutdown in progress"), ExpectERR(1, 1053, "08S01", "Server shutdown in progress")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -383,9 +382,10 @@ func TestTheWaitForAPrimaryEnds(t *testing.T) {
 			if err := idle.Run(SendPacket(0, Query("INSERT INTO t VALUES (1)"))); err != nil {
 				t.Fatal(err)
 			}
-			if tc.wait == Patience {
-				w.waiting(3)
+			if w.waiting(3); tc.wait == time.Hour {
 				w.proxy.Shutdown()
+			} else {
+				w.pass(tc.wait + seekLook)
 			}
 			if err := idle.Run(tc.again, ExpectEnd()); err != nil {
 				t.Error(err)

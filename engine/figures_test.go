@@ -173,6 +173,9 @@ func TestFiguresAreWhatWasDone(t *testing.T) {
 		if err := c.Run(do...); err != nil {
 			t.Fatal(err)
 		}
+		if i%2 != 0 {
+			nc.Close()
+		}
 		pings += i
 	}
 	w.tells("sessions", func(f Figures) any { return closed(f) }, map[string]uint64{"client_quit": n / 2})

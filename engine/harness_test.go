@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,11 @@ type world struct {
 	peers   sync.WaitGroup
 	servers []*Server
 	panics  bool // the test provokes one
+
+	// On the proxy's loops time stands still, so that no time-out of the product's
+	// fires because the machine is slow: a test has it pass (pass), or run.
+	passed atomic.Int64 // nanoseconds
+	runs   time.Time    // since when it runs beside that; zero: it does not
 }
 
 // newWorld makes a world whose test has the process for itself: descriptors and
@@ -44,6 +50,49 @@ func sharedWorld(t testing.TB) *world {
 	w := &world{TB: t, log: &recorder{}, started: make(chan struct{})}
 	t.Cleanup(w.end)
 	return w
+}
+
+// clock is the time on the proxy's loops.
+func (w *world) clock() time.Duration {
+	d := time.Second + time.Duration(w.passed.Load())
+	if !w.runs.IsZero() {
+		d += time.Since(w.runs)
+	}
+	return d
+}
+
+// inTime has time run on the loops of the proxy that is yet to be started.
+func (w *world) inTime() *world {
+	w.runs = time.Now()
+	return w
+}
+
+// pass has d pass on the loops of the proxy, in some steps, as timers arm others.
+// What is due by then has been done when it returns.
+func (w *world) pass(d time.Duration) {
+	for step := max(d/16, 100*time.Millisecond); d > 0; d -= step {
+		w.passed.Add(int64(min(d, step)))
+		w.heard(func(l *loop) { l.SetClock(w.clock) })
+	}
+}
+
+// passes is pass as a step.
+func passes(w *world, d time.Duration) Step {
+	return Do(fmt.Sprint(d, " pass"), func(*Conn) error { w.engine(); w.pass(d); return nil })
+}
+
+// heard returns when the loops have done do, and so all that they were posted before.
+func (w *world) heard(do func(*loop)) {
+	for _, l := range w.proxy.loops {
+		done := make(chan struct{})
+		l.Post(func() { do(l); close(done) })
+		select {
+		case <-done:
+		case <-l.Done():
+		case <-time.After(Patience):
+			w.Error("a loop does not do what it is told")
+		}
+	}
 }
 
 // noLeaks compares what the process has at the end of t with what it has now.
@@ -125,8 +174,8 @@ func (w *world) refused() net.Addr {
 func (w *world) config(backends ...net.Addr) Config {
 	cfg := Config{
 		Loops: 1, Log: slog.New(w.log),
-		ConnectTimeout: Patience, LoginTimeout: Patience, ReadTimeout: time.Hour, WriteTimeout: time.Hour,
-		ShutdownTimeout: Patience,
+		ConnectTimeout: time.Hour, LoginTimeout: time.Hour, ReadTimeout: time.Hour, WriteTimeout: time.Hour,
+		ShutdownTimeout: time.Hour,
 	}
 	for _, b := range backends {
 		cfg.Backends = append(cfg.Backends, BackendConfig{Addr: addrFor(b)})
@@ -150,10 +199,24 @@ func (w *world) start(cfg Config) {
 	if len(cfg.Listen) == 0 {
 		cfg.Listen = []reactor.Addr{addrFor(w.refused())}
 	}
+	w.make(cfg)
+	w.begin()
+}
+
+// make makes the proxy, which begin starts.
+func (w *world) make(cfg Config) {
+	w.Helper()
 	var err error
 	if w.proxy, err = New(cfg); err != nil {
 		w.Fatal(err)
 	}
+	for _, l := range w.proxy.loops {
+		l.SetClock(w.clock)
+	}
+}
+
+func (w *world) begin() {
+	w.Helper()
 	close(w.started)
 	if err := w.proxy.Start(); err != nil {
 		w.Fatal(err)

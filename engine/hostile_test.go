@@ -248,9 +248,15 @@ func TestSilentConnections(t *testing.T) {
 	cfg.LoginTimeout = short
 	w.start(cfg)
 	g := Greeting(Caps)
+	var clients []*Conn
 	for i := range 50 {
-		w.client(fmt.Sprint("client ", i), ExpectPacket(0, g.Append(nil)), ExpectEnd())
+		clients = append(clients, w.clientNow(fmt.Sprint("client ", i), ExpectPacket(0, g.Append(nil))))
 	}
-	w.peers.Wait()
+	w.pass(3 * short)
+	for _, c := range clients {
+		if err := c.Run(ExpectEnd()); err != nil {
+			t.Error(err)
+		}
+	}
 	w.wantEnd(50, ReasonLoginTimeout)
 }

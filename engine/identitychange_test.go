@@ -165,7 +165,7 @@ func TestIdentityWhateverIsSaid(t *testing.T) {
 	clientSays := [][]byte{nil, {0}, {1}, {2}, sha2, ownNative(), make([]byte, 256), long, []byte("yes\x00"), ping, changesTo(packet.PluginCachingSHA2, sha2), changesTo(packet.PluginSHA256, []byte{1})}
 	rng := rand.New(rand.NewPCG(7, 7))
 	for i := range 300 {
-		w := sharedWorld(t)
+		w := sharedWorld(t).inTime()
 		as := asking{clientTLS: rng.IntN(3) > 0, clientName: []string{"", "pymysql", "Node-MySQL-2", "libmysql"}[rng.IntN(4)], version: "3.1"}
 		if rng.IntN(4) == 0 {
 			as.plugin, as.response = packet.PluginNative, ownNative()

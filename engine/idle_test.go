@@ -258,7 +258,7 @@ func TestShutdownWithPooledSessions(t *testing.T) {
 		running := NewGate()
 		cfg := w.config(w.server(
 			steps(Admit(Caps), ExpectEnd()), steps(Admit(Caps), ExpectEnd()),
-			steps(Admit(Caps), ExpectPacket(0, query), Open(running), w.shutdown(), ExpectEnd())))
+			steps(Admit(Caps), ExpectPacket(0, query), Open(running), w.shutdown(), passes(w, 3*short), ExpectEnd())))
 		cfg.Loops = 1
 		if forced {
 			impatient(&cfg)

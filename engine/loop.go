@@ -45,6 +45,7 @@ type loop struct {
 
 	sweep    reactor.Timer // when idle sessions are looked at
 	hurried  time.Duration // when those were that could rest, because others wait
+	haste    reactor.Timer // when they are again
 	draining bool          // the proxy stops: sessions end when they become idle
 	late     bool          // those that did not were told to
 	stop     reactor.Timer // when the patience with them ends

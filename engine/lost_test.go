@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	. "mysqlproxy/engine/enginetest"
 	"mysqlproxy/packet"
@@ -21,9 +22,9 @@ func TestSilentPrimary(t *testing.T) {
 		{"those of a script", with(&hooks{query: passQuery}), ModernCaps &^ classicOnly},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t).inTime()
 			a, aAddr := w.simple("A")
-			patients := w.failing(tc.change, aAddr)
+			patients := w.failing(func(c *Config) { tc.change(c); c.Health.Timeout = 100 * time.Millisecond }, aAddr)
 			writes, idle := w.clientNow("writes", Enter(tc.caps)), w.clientNow("idle", Enter(tc.caps), asks("SET @a = 1", ExpectPacket(1, OK(0))))
 			a.hangs.Store(true)
 			if err := writes.Run(SendPacket(0, Query("INSERT INTO t VALUES (1)"))); err != nil {
@@ -80,7 +81,7 @@ func TestReadsAtAPrimaryThatDies(t *testing.T) {
 func TestReadsGoOnWithoutAPrimary(t *testing.T) {
 	w := newWorld(t)
 	a, b := &simple{name: "A"}, &simple{name: "B", slow: make(chan struct{})}
-	patients := w.failing(func(c *Config) { identified(c); c.Backends[1].ReadOnly, c.FailoverWait = true, Patience }, w.serverOf(a.serve).Addr(), w.serverOf(b.serve).Addr())
+	patients := w.failing(func(c *Config) { identified(c); c.Backends[1].ReadOnly, c.FailoverWait = true, time.Hour }, w.serverOf(a.serve).Addr(), w.serverOf(b.serve).Addr())
 	reads, runs, writes := w.clientNow("reads", Enter(ModernCaps), who("B")), w.clientNow("in a read", Enter(ModernCaps), who("B")), w.clientNow("writes", Enter(ModernCaps), who("B"))
 	fresh := w.clientNow("has not read", Enter(ModernCaps), asks("COMMIT", ExpectPacket(1, OK(0))))
 	if err := runs.Run(SendPacket(0, Query("SELECT 'who', 'slow' FROM t"))); err != nil {

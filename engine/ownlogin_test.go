@@ -371,7 +371,15 @@ func TestOpenAsSilence(t *testing.T) {
 				cfg.BackendTLS, cfg.BackendTLSConfig = TLSPrefer, func(BackendConfig) *tls.Config { return ClientTLS() }
 			})
 			w.change(func(cfg *Config) { cfg.ConnectTimeout, cfg.LoginTimeout = tc.connect, tc.login })
-			o := w.await(w.opens(how, packet.NewSecret(nil)))
+			result := w.opens(how, packet.NewSecret(nil))
+			eventually(t, "it is given up", func() error {
+				if len(result) == 0 {
+					w.pass(100 * time.Millisecond)
+					return errors.New("not yet")
+				}
+				return nil
+			})
+			o := w.await(result)
 			if !errors.Is(o.err, tc.want) || (w.proxy.Backends()[1].State() == BackendDown) != tc.down {
 				t.Errorf("%v, want %v; the backend is %s", o.err, tc.want, w.proxy.Backends()[1].State())
 			}
@@ -410,7 +418,9 @@ func TestOpenAsAndTheClientGoes(t *testing.T) {
 				want := ReasonClientClosed
 				if drains {
 					want = ReasonShutdown
-					w.proxy.Shutdown()
+					if err := c.Run(w.shutdown(), ExpectEnd()); err != nil {
+						t.Error(err)
+					}
 					w.waitFor(w.proxy)
 				} else if err := c.Run(Fin()); err != nil {
 					t.Error(err)

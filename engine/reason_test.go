@@ -37,11 +37,11 @@ func TestEveryReasonIsReached(t *testing.T) {
 		},
 		ReasonClientClosed: func(*world) talk { return talk{nothing, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), Fin())} },
 		ReasonClientLost:   func(*world) talk { return talk{nothing, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), Reset())} },
-		ReasonClientIdle: func(*world) talk {
-			return talk{readTimeout, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), ExpectEnd())}
+		ReasonClientIdle: func(w *world) talk {
+			return talk{readTimeout, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), passes(w, 3*short), ExpectEnd())}
 		},
 		ReasonClientTooSlow: func(w *world) talk {
-			return talk{writeTimeout, steps(Admit(Caps), ExpectPacket(0, query), flood()), steps(Enter(Caps), SendPacket(0, query), untilEnded(w))}
+			return talk{writeTimeout, steps(Admit(Caps), ExpectPacket(0, query), flood()), steps(Enter(Caps), SendPacket(0, query), tires(w))}
 		},
 		ReasonClientProtocol: func(*world) talk {
 			return talk{nothing, steps(Greet(g), ExpectEnd()), steps(greeted, SendPacket(1, nil), Drain())}
@@ -76,8 +76,8 @@ func TestEveryReasonIsReached(t *testing.T) {
 			return talk{withTLS(TLSPrefer, TLSRequire), steps(Greet(g), ExpectPacket(1, sslRequest(l)), StartTLS(ServerTLS(), true), ExpectEnd()),
 				steps(ExpectPacket(0, g.Append(nil)), SendPacket(1, l.Append(nil, Caps)), Drain())}
 		},
-		ReasonLoginTimeout: func(*world) talk {
-			return talk{loginTimeout, steps(Greet(g), ExpectEnd()), steps(greeted, ExpectEnd())}
+		ReasonLoginTimeout: func(w *world) talk {
+			return talk{loginTimeout, steps(Greet(g), ExpectEnd()), steps(greeted, passes(w, 3*short), ExpectEnd())}
 		},
 		ReasonLoginTooLarge: func(*world) talk {
 			return talk{nothing, steps(Greet(g), ExpectEnd()), steps(greeted, Send([]byte{1, 0, 2, 1}), Drain())}
@@ -89,14 +89,16 @@ func TestEveryReasonIsReached(t *testing.T) {
 		ReasonNoBackend: func(*world) talk {
 			return talk{func(c *Config) { c.Backends = nil }, nil, steps(Drain())}
 		},
-		ReasonNoPrimary: func(*world) talk {
+		ReasonNoPrimary: func(w *world) talk {
 			return talk{func(c *Config) { c.Backends, c.FailoverWait = nil, time.Millisecond }, nil,
-				steps(ExpectERR(0, 2013, "", "(proxy) Lost connection: no server took writes within --failover-wait"), ExpectEnd())}
+				steps(Do("wait", func(*Conn) error { w.engine(); w.waiting(1); return nil }), passes(w, 2*seekLook), ExpectERR(0, 2013, "", "(proxy) Lost connection: no server took writes within --failover-wait"), ExpectEnd())}
 		},
 		ReasonServerRefused: func(*world) talk {
 			return talk{nothing, steps(SendPacket(0, packet.AppendERR(nil, 1040, "", "Too many connections")), Fin()), steps(Drain())}
 		},
-		ReasonServerSilent: func(*world) talk { return talk{loginTimeout, steps(ExpectEnd()), steps(Drain())} },
+		ReasonServerSilent: func(w *world) talk {
+			return talk{loginTimeout, steps(passes(w, 3*short), ExpectEnd()), steps(Drain())}
+		},
 		ReasonServerNoTLS: func(*world) talk {
 			return talk{withTLS(TLSPrefer, TLSRequire), steps(Greet(g), ExpectEnd()), steps(Drain())}
 		},
@@ -113,11 +115,11 @@ func TestEveryReasonIsReached(t *testing.T) {
 		ReasonServerGoodbye: func(*world) talk {
 			return talk{nothing, steps(Admit(Caps), SendPacket(0, packet.AppendERR(nil, 4031, "HY000", "idle")), Fin()), steps(Enter(Caps), Drain())}
 		},
-		ReasonServerTimeout: func(*world) talk {
-			return talk{readTimeout, steps(Admit(Caps), ExpectPacket(0, query), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Drain())}
+		ReasonServerTimeout: func(w *world) talk {
+			return talk{readTimeout, steps(Admit(Caps), ExpectPacket(0, query), passes(w, 3*short), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Drain())}
 		},
 		ReasonServerTooSlow: func(w *world) talk {
-			return talk{writeTimeout, steps(Admit(Caps), untilEnded(w)), steps(Enter(Caps), push(Drain()))}
+			return talk{writeTimeout, steps(Admit(Caps), tires(w)), steps(Enter(Caps), push(Drain()))}
 		},
 		ReasonServerProtocol: func(*world) talk {
 			return talk{nothing, steps(Admit(Caps), SendPacket(0, OK(0)), ExpectEnd()), steps(Enter(Caps), ExpectEnd())}
@@ -126,7 +128,7 @@ func TestEveryReasonIsReached(t *testing.T) {
 			return talk{nothing, steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), w.shutdown(), ExpectEnd())}
 		},
 		ReasonShutdownForced: func(w *world) talk {
-			return talk{impatient, steps(Admit(Caps), ExpectPacket(0, query), w.shutdown(), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Drain())}
+			return talk{impatient, steps(Admit(Caps), ExpectPacket(0, query), w.shutdown(), passes(w, 3*short), ExpectEnd()), steps(Enter(Caps), SendPacket(0, query), Drain())}
 		},
 		ReasonScript: func(*world) talk {
 			return talk{with(&hooks{connect: func(hook.Session) hook.Verdict { return sendResult(denied) }}), nil, steps(Drain())}
@@ -153,7 +155,7 @@ func TestEveryReasonIsReached(t *testing.T) {
 					return err
 				}
 				defer c.Close()
-				return c.Run(ExpectPacket(0, ReasonPoolWait.appendERR(nil, 0, false)[packet.HeaderLen:]), ExpectEnd())
+				return c.Run(queued(w, 1), passes(w, short), ExpectPacket(0, ReasonPoolWait.appendERR(nil, 0, false)[packet.HeaderLen:]), ExpectEnd())
 			})
 			return talk{fewSessions(1, time.Millisecond), steps(Admit(Caps), ExpectEnd()), steps(Enter(Caps), second, untilEnded(w), Fin())}
 		},

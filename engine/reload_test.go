@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -130,10 +131,17 @@ func TestSplittingBeginsAndEnds(t *testing.T) {
 func TestATimeOutIsChanged(t *testing.T) {
 	w := newWorld(t)
 	cfg := w.config(w.answers("a"))
-	cfg.ReadTimeout, cfg.WriteTimeout = time.Hour, time.Second
+	cfg.ReadTimeout, cfg.WriteTimeout = 24*time.Hour, time.Second
 	w.start(cfg)
 	c := w.clientNow("client", Enter(ModernCaps), asks("SELECT 1", sees("a")))
 	w.applies(func(cfg *Config) { cfg.ReadTimeout = short })
+	eventually(t, "the end of the session", func() error {
+		w.pass(short)
+		if len(w.log.all("session ended")) == 0 {
+			return errors.New("it goes on")
+		}
+		return nil
+	})
 	if err := c.Run(ExpectEnd()); err != nil {
 		t.Error(err)
 	}

@@ -70,20 +70,14 @@ func (w *world) roled(writable []bool, backends ...net.Addr) (patients []*patien
 	cfg := w.config(backends...)
 	cfg.Health = &HealthConfig{Interval: 2 * time.Millisecond, Timeout: Patience, Rise: 1, Fall: 1, MaxLag: 10 * time.Second, Roles: true}
 	cfg.Listen = []reactor.Addr{addrFor(w.refused())}
-	var err error
-	if w.proxy, err = New(cfg); err != nil {
-		w.Fatal(err)
-	}
+	w.make(cfg)
 	for i, b := range w.proxy.Backends() {
 		p := &patient{}
 		p.leads(writable[i])
 		patients = append(patients, p)
 		b.prober.Load().dial = p.dial
 	}
-	close(w.started)
-	if err := w.proxy.Start(); err != nil {
-		w.Fatal(err)
-	}
+	w.begin()
 	return patients
 }
 
@@ -106,6 +100,7 @@ func (w *world) leadIs(i int) {
 		}
 		return nil
 	})
+	w.heard(func(*loop) {})
 }
 
 // named serves sessions that ask who it is.

@@ -311,7 +311,7 @@ func TestSimulationWithScript(t *testing.T) {
 	}{{"direct", false, 0, false}, {"wires that split", true, 0, false}, {"servers that die", true, 50, false},
 		{"sessions are opened", true, 0, true}, {"sessions are opened with servers that die", false, 50, true}} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t).inTime()
 			var failed atomic.Bool
 			report := func(who string, err error) {
 				if err != nil && !errors.Is(err, errCut) {

@@ -534,7 +534,7 @@ func TestSimulationOfSplitting(t *testing.T) {
 		{name: "few sessions", multiplex: true, sessions: 3}, {name: "few sessions on wires that reset", multiplex: true, sessions: 3, replicas: 3, all: 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t).inTime()
 			cluster := &simCluster{caps: ModernCaps | packet.CapConnectWithDB | tc.server, packs: tc.server, secret: tc.secret, written: map[int]uint64{}}
 			var failed atomic.Bool
 			report := func(who string, err error) {

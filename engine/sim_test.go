@@ -335,7 +335,7 @@ func TestSimulation(t *testing.T) {
 		{"zstd in TLS, zlib from clients", true, 0, true, packet.CapCompress, packet.CapZstd}, {"zlib to servers only, on wires that reset", true, 3, false, 0, packet.CapCompress},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t).inTime()
 			caps := func(i uint64) packet.Capability {
 				return []packet.Capability{Caps, ModernCaps, Caps | packet.CapOptionalMetadata, ModernCaps | packet.CapOptionalMetadata}[i%4]
 			}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mysqlproxy/engine/reactor"
 	"mysqlproxy/packet"
 )
 
@@ -323,17 +324,38 @@ func (e *Engine) makeRoomAt(b *Backend, number, left int) {
 // hurryAgain is how often a loop looks for sessions that could rest.
 const hurryAgain = 20 * time.Millisecond
 
-// hurry has the loop's sessions whose home is at b rest now that could later.
+// hurry has the loop's sessions whose home is at b rest now that could later, or in a
+// moment if it was just done: nobody else may have it done then.
 func (l *loop) hurry(b *Backend) {
-	if now := l.Now(); !l.engine.cfg().Multiplex || l.hurried > 0 && now-l.hurried < hurryAgain {
+	now := l.Now()
+	switch {
+	case !l.engine.cfg().Multiplex:
+		return
+	case l.hurried > 0 && now-l.hurried < hurryAgain:
+		if !l.haste.Armed() && !l.draining {
+			l.haste.Owner = hasty{l}
+			l.Arm(&l.haste, hurryAgain)
+		}
 		return
 	}
-	l.hurried = l.Now()
+	l.hurried = now
 	l.each(func(c *client) {
 		if sp := c.sp; sp != nil && sp.home != nil && sp.home.backend == b && c.state == clientReady {
 			sp.rest()
 		}
 	})
+}
+
+// hasty is the owner of loop.haste.
+type hasty struct{ l *loop }
+
+func (h hasty) Expired(*reactor.Timer) {
+	for _, b := range h.l.engine.backends.all() {
+		if b.slots.waiting.Load() > 0 {
+			h.l.hurried = 0
+			h.l.hurry(b)
+		}
+	}
 }
 
 // rests puts s, which is idle and nobody's, into the pool, unless somebody waits

@@ -50,7 +50,7 @@ func TestLoginsWaitForASession(t *testing.T) {
 	w := newWorld(t)
 	s := w.serverOf(func(_ int, c *Conn) error { return c.Run(served()...) })
 	cfg := w.config(s.Addr())
-	fewSessions(1, Patience)(&cfg)
+	fewSessions(1, time.Hour)(&cfg)
 	cfg.Loops = 2
 	w.start(cfg)
 	first := w.clientNow("first", Enter(Caps))
@@ -88,7 +88,7 @@ func TestASessionThatHasQuitGoesToNobody(t *testing.T) {
 	ordered(&cfg)
 	multiplexed(&cfg)
 	cfg.MultiplexDelay = time.Hour
-	fewSessions(1, Patience)(&cfg)
+	fewSessions(1, time.Hour)(&cfg)
 	w.start(cfg)
 	first := w.clientNow("first", Enter(ModernCaps), asks("COMMIT", ExpectPacket(1, OK(0))), SendPacket(0, []byte{byte(packet.ComQuit)}))
 	eventually(t, "the server has the COM_QUIT", func() error {
@@ -158,11 +158,18 @@ func TestIdleSessionsGiveWay(t *testing.T) {
 	asEverybody(&cfg)
 	multiplexed(&cfg)
 	cfg.MultiplexDelay = time.Hour
-	fewSessions(1, Patience)(&cfg)
+	fewSessions(1, time.Hour)(&cfg)
 	w.start(cfg)
 	a := w.clientNow("a", Enter(ModernCaps), asks("COMMIT", ok))
 	w.clientNow("b", Enter(ModernCaps), asks("COMMIT", ok)) // a's goes for its login
-	if err := a.Run(asks("COMMIT", ok)); err != nil {       // and then a has b's
+	// And then a has b's, if only a moment later: loops do not look all the time.
+	if err := a.Run(SendPacket(0, Query("COMMIT")), Do("a moment passes", func(*Conn) error {
+		eventually(w, "nobody waits", func() error {
+			w.pass(hurryAgain)
+			return w.wait("pool", 0)
+		})
+		return nil
+	}), ok); err != nil {
 		t.Error(err)
 	}
 }
@@ -181,16 +188,19 @@ func TestCommandsThatWaitInVain(t *testing.T) {
 	cfg.Backends[1].ReadOnly = true
 	asEverybody(&cfg)
 	multiplexed(&cfg)
-	fewSessions(1, 50*time.Millisecond)(&cfg)
+	fewSessions(1, time.Hour)(&cfg)
 	w.start(cfg)
+	waits := func(within time.Duration) { w.change(func(cfg *Config) { cfg.Pool.Wait = within }) }
 	a := w.clientNow("a", Enter(ModernCaps), asks("COMMIT", ok), shelved(w, 1))
 	b := w.clientNow("b", Enter(ModernCaps), asks("BEGIN", begun))
 	refused := ExpectPacket(1, ReasonPoolWait.appendERR(nil, 0, true)[packet.HeaderLen:])
 	closes := []byte{byte(packet.ComStmtClose), 1, 0, 0, 0} // has no response
-	if err := a.Run(asks("COMMIT", refused), SendPacket(0, closes), Do("wait", func(*Conn) error { time.Sleep(300 * time.Millisecond); return nil }),
-		asks("SELECT a FROM t", refused)); err != nil {
+	waits(short)
+	if err := a.Run(SendPacket(0, Query("COMMIT")), queued(w, 1), passes(w, 2*short), refused, SendPacket(0, closes), queued(w, 1), passes(w, 2*short), queued(w, 0),
+		SendPacket(0, Query("SELECT a FROM t")), queued(w, 1), passes(w, 2*short), refused); err != nil {
 		t.Fatal(err)
 	}
+	waits(time.Hour)
 	if err := b.Run(asks("COMMIT", ok), shelved(w, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +217,7 @@ func TestReadsWithoutRoomAtTheReplica(t *testing.T) {
 	cfg := w.config(w.server(home, second), w.server(steps(lets(), gets("SELECT a FROM t", one("r")), Drain())))
 	cfg.Backends[1].ReadOnly = true
 	asEverybody(&cfg)
-	fewSessions(2, Patience)(&cfg)
+	fewSessions(2, time.Hour)(&cfg)
 	w.start(cfg)
 	replica := w.proxy.Backends()[1]
 	replica.slots.force()
@@ -241,25 +251,23 @@ func TestWhatThePoolKeeps(t *testing.T) {
 			cfg.Backends[1].ReadOnly = true
 			asEverybody(&cfg)
 			multiplexed(&cfg)
-			cfg.MultiplexDelay = 300 * time.Millisecond
 			cfg.Pool = tc.pool
 			w.start(cfg)
-			var last *Conn
 			for range 3 {
-				last = w.clientNow("client", Enter(ModernCaps), asks("COMMIT", ok))
+				w.clientNow("client", Enter(ModernCaps), asks("COMMIT", ok))
 			}
-			if err := last.Run(Do("rest", func(*Conn) error {
-				eventually(w, "rest", func() error {
-					if n := w.proxy.Backends()[0].Clients(); n > 0 {
-						return fmt.Errorf("%d do not", n)
-					}
-					return nil
-				})
+			eventually(w, "rest", func() error {
+				w.pass(time.Second)
+				if n := w.proxy.Backends()[0].Clients(); n > 0 {
+					return fmt.Errorf("%d do not", n)
+				}
 				return nil
-			}), shelved(w, tc.want)); err != nil {
-				t.Error(err)
-			}
+			})
 			eventually(t, "sessions", func() error {
+				w.pass(time.Second)
+				if n := w.proxy.Backends()[0].pools[0].idleOf("app"); n != tc.want {
+					return fmt.Errorf("%d are idle, want %d", n, tc.want)
+				}
 				if n := w.proxy.Backends()[0].Sessions(); n != tc.want {
 					return fmt.Errorf("%d are counted, want %d", n, tc.want)
 				}
@@ -280,7 +288,7 @@ func TestStormOfWaitingClients(t *testing.T) {
 		return nil
 	})
 	cfg := w.config(s.Addr())
-	fewSessions(most, Patience)(&cfg)
+	fewSessions(most, time.Hour)(&cfg)
 	cfg.Loops = 3
 	w.start(cfg)
 	b := w.proxy.Backends()[0]
@@ -342,7 +350,7 @@ func TestFewSessionsGoFromHandToHand(t *testing.T) {
 	asEverybody(&cfg)
 	multiplexed(&cfg)
 	cfg.MultiplexDelay = time.Hour
-	fewSessions(2, Patience)(&cfg)
+	fewSessions(2, time.Hour)(&cfg)
 	w.start(cfg)
 	const clients, commands = 6, 30
 	var in sync.WaitGroup

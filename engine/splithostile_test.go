@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,12 @@ func split(t *testing.T, primary, replica, client []Step, change ...func(*Config
 		c(&cfg)
 	}
 	w.start(cfg)
+	client = slices.Clone(client)
+	for i := range client {
+		if client[i].Name == idles.Name {
+			client[i] = rests(w)
+		}
+	}
 	w.client("client", append(append(steps(Enter(ModernCaps)), client...), Fin())...)
 	w.peers.Wait()
 	return w
@@ -83,17 +90,24 @@ func TestWritesThatCannotBeAskedForStayHome(t *testing.T) {
 			SendPacket(0, reset), ExpectPacket(1, OK(0)), asks("SELECT a FROM t", sees("q"))))
 }
 
-// multiplexed has the session give its home away at once.
+// multiplexed has the session give its home away when time passes.
 func multiplexed(cfg *Config) { cfg.Multiplex, cfg.MultiplexDelay = true, time.Millisecond }
 
-// idles gives a session the time to rest.
-var idles = Do("idle", func(*Conn) error { time.Sleep(250 * time.Millisecond); return nil })
+// idles gives a session the time to rest, in a script that is there before the world
+// is.
+var idles = Step{Name: "idle"}
+
+// rests gives sessions the time to.
+func rests(w *world) Step { return passes(w, 200*time.Millisecond) }
 
 // shelved waits until the pool has n sessions with the primary.
 func shelved(w *world, n int) Step {
 	return Do("wait for idle sessions", func(*Conn) error {
 		p := w.engine().Backends()[0].pools[0]
 		eventually(w, "idle sessions", func() error {
+			if w.restless() {
+				w.pass(100 * time.Millisecond)
+			}
 			if got := p.idleOf("app"); got != n {
 				return fmt.Errorf("%d are idle, want %d", got, n)
 			}
@@ -101,6 +115,16 @@ func shelved(w *world, n int) Step {
 		})
 		return nil
 	})
+}
+
+// restless tells whether a session is to rest when time passes.
+func (w *world) restless() (yes bool) {
+	w.onLoop(func() {
+		for c := w.proxy.loops[0].clients; c != nil; c = c.next {
+			yes = yes || c.sp != nil && c.sp.resting.Armed()
+		}
+	})
+	return yes
 }
 
 var resetSession = []byte{byte(packet.ComResetConnection)}
@@ -252,7 +276,7 @@ func TestVariablesForWrites(t *testing.T) {
 			asEverybody(&cfg)
 			multiplexed(&cfg)
 			w.start(cfg)
-			w.clientNow("client", Enter(ModernCaps), asks(tc.set, ok), idles, shelved(w, tc.idle), asks("COMMIT", ok))
+			w.clientNow("client", Enter(ModernCaps), asks(tc.set, ok), rests(w), shelved(w, tc.idle), asks("COMMIT", ok))
 		})
 	}
 }

@@ -26,16 +26,18 @@ func TestWaitingForASession(t *testing.T) {
 		{name: "and may leave", server: steps(ExpectEnd()), second: steps(Fin()), reason: ReasonClientClosed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t).inTime() // it looks at times whether there is hope
 			running, sent := NewGate(), NewGate()
 			cfg := w.config(w.server(append(steps(Admit(Caps), ExpectPacket(0, change), SendPacket(1, OK(0)), ExpectPacket(0, slow), Open(running), Await(sent)), tc.server...)))
 			with(pooling())(&cfg)
 			w.start(cfg)
 			b := w.clientNow("b", Enter(Caps))
 			a := w.clientNow("a", Enter(Caps), SendPacket(0, slow), Await(running)) // the session is a's from its login on
-			if err := b.Run(SendPacket(0, one), ExpectQuiet(), Open(sent)); err != nil {
+			if err := b.Run(SendPacket(0, one)); err != nil {
 				t.Fatal(err)
 			}
+			eventually(t, "b waits", func() error { return w.wait("pool", 1) })
+			close(sent)
 			for _, c := range []struct {
 				*Conn
 				steps []Step
@@ -80,16 +82,14 @@ func TestWaitingForASession(t *testing.T) {
 		w.start(cfg)
 		b := w.clientNow("b", Enter(Caps))
 		a := w.clientNow("a", Enter(Caps), SendPacket(0, slow), Await(running))
-		for _, c := range []*Conn{b, a} {
-			step := ExpectQuiet()
-			if c == b {
-				step = SendPacket(0, one)
-			}
-			if err := c.Run(step); err != nil {
-				t.Fatal(err)
-			}
+		if err := b.Run(SendPacket(0, one)); err != nil {
+			t.Fatal(err)
 		}
-		w.proxy.Shutdown()
+		eventually(t, "b waits", func() error { return w.wait("pool", 1) })
+		if err := b.Run(w.shutdown()); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(3 * short)
 		for _, c := range []*Conn{a, b} {
 			if err := c.Run(ExpectERR(1, 1053, "08S01", stopping), ExpectEnd(), Fin()); err != nil {
 				t.Fatal(err)

@@ -13,13 +13,15 @@ import (
 
 // Patience is how long a step may wait for its peer. It only bounds tests that
 // fail: nothing is measured against it.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // Conn is one end of a connection. One goroutine uses it.
 type Conn struct {
 	net.Conn
-	name string
-	r    *bufio.Reader
+	name   string
+	r      *bufio.Reader
+	dialed bool // it is a client's,
+	ended  bool // which has closed because its peer has
 }
 
 // NewConn makes a Conn of nc. name is what errors call it.
@@ -33,7 +35,9 @@ func Dial(a net.Addr, name string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return NewConn(nc, name), nil
+	c := NewConn(nc, name)
+	c.dialed = true
+	return c, nil
 }
 
 // Read reads what has arrived, waiting for at most Patience.

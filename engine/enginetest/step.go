@@ -96,7 +96,8 @@ func ExpectERR(seq byte, code uint16, state, message string) Step {
 var ErrMore = errors.New("there is more")
 
 // ExpectEnd waits until the peer has closed, in order or by a reset. Nothing
-// may come before.
+// may come before. A client closes then, as clients do: who has taken leave of it
+// waits for that.
 func ExpectEnd() Step {
 	return Step{"expect the end", func(c *Conn) error {
 		b := make([]byte, 64)
@@ -105,6 +106,10 @@ func ExpectEnd() Step {
 		case n > 0:
 			return fmt.Errorf("%w: % x", ErrMore, b[:n])
 		case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+			if c.dialed {
+				c.ended = true
+				c.Close()
+			}
 			return nil
 		}
 		return err
@@ -131,7 +136,14 @@ func Skip(n int) Step {
 }
 
 // Fin closes in order.
-func Fin() Step { return Step{"close", func(c *Conn) error { return c.Close() }} }
+func Fin() Step {
+	return Step{"close", func(c *Conn) error {
+		if c.ended {
+			return nil
+		}
+		return c.Close()
+	}}
+}
 
 // HalfClose sends no more, and can still read.
 func HalfClose() Step {

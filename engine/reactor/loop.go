@@ -170,6 +170,14 @@ func (l *Loop) Load() int { return int(l.load.Load()) }
 // costs nothing while any timer is armed.
 func (l *Loop) Now() time.Duration { return time.Duration(l.wheel.time()) * tick }
 
+// SetClock has since be the loop's clock from now on, in the place of the time since
+// it was made; since never goes back. What is due by it fires at once. It is for
+// tests whose time is their own. Call it on the loop, or before Run.
+func (l *Loop) SetClock(since func() time.Duration) {
+	l.wheel.since = since
+	l.ticked()
+}
+
 // Arm has t's owner told in d, or up to 100 ms later. A timer that is armed
 // already is moved.
 func (l *Loop) Arm(t *Timer, d time.Duration) { l.wheel.arm(t, d) }
