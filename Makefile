@@ -27,6 +27,7 @@ run: ## primary, two replicas, the proxy and sample queries; Ctrl-C ends all
 test: deps build ## go vet and every test under the race detector
 	$(GO) vet ./...
 	CGO_ENABLED=1 $(GO) test -race -timeout 45m ./...
+	$(GO) test ./packet ./luahooks # in full: the race detector makes some of it too long
 
 lint: ## formatting, go vet, staticcheck
 	@out=$$(gofmt -l .) && [ -z "$$out" ] || { echo "not gofmt'ed: "$$out; exit 1; }

@@ -327,7 +327,7 @@ func FuzzFormat(f *testing.F) {
 // TestHostilePatterns: what would take years ends, with an error.
 func TestHostilePatterns(t *testing.T) {
 	l := newLua(t, io.Discard)
-	shared(l).matchSteps = 20_000_000
+	shared(l).matchSteps = depth(20_000_000)
 	for name, chunk := range map[string]string{
 		"backtracking": `return pcall(string.find, ("a"):rep(300), ("a*"):rep(20) .. "b")`,
 		"lazy":         `return pcall(string.find, ("a"):rep(300), ("(.-)"):rep(20) .. "b")`,

@@ -29,3 +29,8 @@ func noAllocs(t *testing.T, what string, f func()) {
 		t.Errorf("%s: %v allocs, want 0", what, n)
 	}
 }
+
+// underRace is set by race_test.go. The race detector makes what is done millions
+// of times in one goroutine ten times as long and finds nothing in it: such tests
+// do less of it there, and all of it where they run without.
+var underRace bool

@@ -1,0 +1,5 @@
+//go:build race
+
+package luahooks
+
+func init() { underRace = true }
