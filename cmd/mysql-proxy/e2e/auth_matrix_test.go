@@ -102,7 +102,7 @@ func TestAuthenticationMatrix(t *testing.T) {
 		t.Fatal("a relay translates nothing")
 	}
 	onEveryFlavour(t, func(t *testing.T) {
-		m := &matrix{admin: adminExec(t), publicKey: serverKey(t), turns: make(chan struct{}, 30)}
+		m := &matrix{admin: adminExec(t), publicKey: serverKey(t), turns: make(chan struct{}, 100)}
 		var wg sync.WaitGroup
 		for _, f := range fronts(t) {
 			wg.Go(func() { m.through(t, f) })
@@ -191,31 +191,38 @@ func fronts(t *testing.T) []*front {
 	return list
 }
 
+// turn runs a cell when it is its turn, alone if need be.
+func (m *matrix) turn(alone bool, cell func()) {
+	m.turns <- struct{}{}
+	defer func() { <-m.turns }()
+	lock := m.cold.RLocker()
+	if alone {
+		lock = &m.cold
+	}
+	lock.Lock()
+	defer lock.Unlock()
+	cell()
+}
+
 // through runs all cells of one front.
 func (m *matrix) through(t *testing.T, f *front) {
 	var wg sync.WaitGroup
 	for over := range overWays {
+		var list []account
 		for _, a := range accounts() {
 			if f.pooled && a.user == bed.Users.Expired && a.want == "OK" {
 				continue // what it leaves is of no use to others: they have to set a password
 			}
 			cell := func(what func(t *testing.T, f *front, over int, a account)) {
-				wg.Go(func() {
-					m.turns <- struct{}{}
-					defer func() { <-m.turns }()
-					lock := m.cold.RLocker()
-					if cached(a) {
-						lock = &m.cold
-					}
-					lock.Lock()
-					defer lock.Unlock()
-					what(t, f, over, a)
-				})
+				wg.Go(func() { m.turn(false, func() { what(t, f, over, a) }) })
 			}
-			cell(m.logins)
-			cell(m.changes)
 			cell(m.wrongLogins)
 			cell(m.wrongChange)
+			list = append(list, a)
+		}
+		for alone, list := range byCache(list) {
+			wg.Go(func() { m.turn(alone, func() { m.logins(t, f, over, list) }) })
+			wg.Go(func() { m.turn(alone, func() { m.changes(t, f, over, list) }) })
 		}
 	}
 	wg.Wait()
@@ -243,31 +250,84 @@ func (m *matrix) through(t *testing.T, f *front) {
 // to the next.
 func cached(a account) bool { return a.uses(pluginSHA2) && bed.mysql() }
 
-func (m *matrix) logins(t *testing.T, f *front, over int, a account) {
-	want := f.want(over, a, false)
-	m.login(t, f, over, a, "cold cache", "", want, cached(a))
-	m.login(t, f, over, a, "warm cache", named(a), want, false)
+// byCache parts accounts into those that are cached and those that are not.
+func byCache(list []account) map[bool][]account {
+	parts := map[bool][]account{}
+	for _, a := range list {
+		parts[cached(a)] = append(parts[cached(a)], a)
+	}
+	return parts
 }
 
-func (m *matrix) changes(t *testing.T, f *front, over int, a account) {
-	want := f.want(over, a, false)
-	m.change(t, f, over, a, "cold cache", "", want, cached(a))
-	m.change(t, f, over, a, "warm cache", named(a), want, false)
+// trial is a login or a change, and what it has to come to.
+type trial struct {
+	account
+	what string
+	own  string // the plugin that the client names if not empty
+	want string
+	full bool // the server has to ask for the password itself
+}
+
+// cold and warm are the trials of accounts of which the server has nothing in its
+// cache, and all.
+func cold(f *front, over int, list []account) (trials []trial) {
+	for _, a := range list {
+		trials = append(trials, trial{a, "cold cache", "", f.want(over, a, false), cached(a)})
+	}
+	return trials
+}
+
+func warm(f *front, over int, list []account) (trials []trial) {
+	for _, a := range list {
+		trials = append(trials, trial{a, "warm cache", named(a), f.want(over, a, false), false})
+	}
+	return trials
+}
+
+func (m *matrix) logins(t *testing.T, f *front, over int, list []account) {
+	m.login(t, f, over, cold(f, over, list))
+	m.login(t, f, over, warm(f, over, list))
+}
+
+func (m *matrix) changes(t *testing.T, f *front, over int, list []account) {
+	m.change(t, f, over, cold(f, over, list))
+	m.change(t, f, over, warm(f, over, list))
 }
 
 func (m *matrix) wrongLogins(t *testing.T, f *front, over int, a account) {
 	want := f.want(over, a, true)
 	a.Password = "not the right one"
-	m.login(t, f, over, a, "wrong password", named(a), want, false)
+	m.login(t, f, over, []trial{{a, "wrong password", named(a), want, false}})
 	if a.uses(pluginSHA2) || a.uses(pluginSHA256) {
-		m.login(t, f, over, a, "wrong password", "", want, false)
+		m.login(t, f, over, []trial{{a, "wrong password", "", want, false}})
 	}
 }
 
 func (m *matrix) wrongChange(t *testing.T, f *front, over int, a account) {
 	want := f.want(over, a, true)
 	a.Password = "not the right one"
-	m.change(t, f, over, a, "wrong password", named(a), want, false)
+	m.change(t, f, over, []trial{{a, "wrong password", named(a), want, false}})
+}
+
+// try runs trials side by side: it readies a session for each, which is nil where that
+// fails, has the server forget what it keeps if it is to ask for passwords, and then
+// has the trials.
+func (m *matrix) try(trials []trial, ready func(trial) *layered, have func(trial, *layered)) {
+	sessions := make([]*layered, len(trials))
+	var wg sync.WaitGroup
+	for i, tr := range trials {
+		wg.Go(func() { sessions[i] = ready(tr) })
+	}
+	wg.Wait()
+	if trials[0].full {
+		m.forget()
+	}
+	for i, tr := range trials {
+		if s := sessions[i]; s != nil {
+			wg.Go(func() { have(tr, s) })
+		}
+	}
+	wg.Wait()
 }
 
 // named is the plugin that a client names which knows what the account has.
@@ -281,43 +341,41 @@ func named(a account) string {
 // forget empties the server's cache of caching_sha2_password.
 func (m *matrix) forget() { m.admin("FLUSH NO_WRITE_TO_BINLOG PRIVILEGES") }
 
-// login tries one login, own being the plugin that the client names if not
-// empty. full tells that the server has to ask for the password itself.
-func (m *matrix) login(t *testing.T, f *front, over int, a account, what, own, want string, full bool) {
+// login tries logins.
+func (m *matrix) login(t *testing.T, f *front, over int, trials []trial) {
 	addr, how := f.way(over)
-	how.ownPlugin = own
-	s, said := m.greeted(t, f, addr, how)
-	if s == nil {
-		t.Errorf("%s: %s, %s, %s: no greeting: %s", f.name, overNames[over], a.Name, what, said)
-		return
-	}
-	if full {
-		m.forget()
-	}
-	said = s.login(login{user: a.Name, password: a.Password, caps: capsBase &^ capConnectWithDB})
-	m.judge(t, f, over, a, "login, "+what+", "+own, want, said, full, s)
+	m.try(trials, func(tr trial) *layered {
+		how := how
+		how.ownPlugin = tr.own
+		s, said := m.greeted(t, f, addr, how)
+		if s == nil {
+			t.Errorf("%s: %s, %s, %s: no greeting: %s", f.name, overNames[over], tr.Name, tr.what, said)
+		}
+		return s
+	}, func(tr trial, s *layered) {
+		said := s.login(login{user: tr.Name, password: tr.Password, caps: capsBase &^ capConnectWithDB})
+		m.judge(t, f, over, tr, "login", said, s)
+	})
 }
 
-// change tries the same by a COM_CHANGE_USER.
-func (m *matrix) change(t *testing.T, f *front, over int, a account, what, own, want string, full bool) {
+// change tries the same by COM_CHANGE_USER.
+func (m *matrix) change(t *testing.T, f *front, over int, trials []trial) {
 	addr, how := f.way(over)
-	app := bed.Users.App
-	f.pool.Lock()
-	s, said := f.asApp(t, addr, how)
-	f.pool.Unlock()
-	if s == nil {
-		t.Errorf("%s: %s, before a change to %s: %s", f.name, overNames[over], a.Name, said)
-		return
-	}
-	s.ownPlugin, s.inClear = own, 0
-	if own == "" {
-		s.ownPlugin = app.Plugin
-	}
-	if full {
-		m.forget()
-	}
-	said = s.changeUser(a.user, "")
-	m.judge(t, f, over, a, "change, "+what+", "+own, want, said, full, s)
+	m.try(trials, func(tr trial) *layered {
+		f.pool.Lock()
+		s, said := f.asApp(t, addr, how)
+		f.pool.Unlock()
+		if s == nil {
+			t.Errorf("%s: %s, before a change to %s: %s", f.name, overNames[over], tr.Name, said)
+			return nil
+		}
+		if s.ownPlugin, s.inClear = tr.own, 0; tr.own == "" {
+			s.ownPlugin = bed.Users.App.Plugin
+		}
+		return s
+	}, func(tr trial, s *layered) {
+		m.judge(t, f, over, tr, "change", s.changeUser(tr.user, ""), s)
+	})
 }
 
 // asApp logs app in.
@@ -369,30 +427,30 @@ func (m *matrix) greeted(t *testing.T, f *front, addr string, how layers) (*laye
 	return nil, "no connection that was left was taken again"
 }
 
-// judge looks at how a login or a change went.
-func (m *matrix) judge(t *testing.T, f *front, over int, a account, what, want, said string, full bool, s *layered) {
+// judge looks at how a trial, by a login or a change, went.
+func (m *matrix) judge(t *testing.T, f *front, over int, tr trial, by, said string, s *layered) {
 	defer s.nc.Close()
 	m.mu.Lock()
 	m.cells++
 	m.mu.Unlock()
 	f.mu.Lock()
 	if f.inClear != nil {
-		f.inClear[a.Password] += s.inClear
+		f.inClear[tr.Password] += s.inClear
 	}
 	f.mu.Unlock()
-	where := fmt.Sprintf("%s: %s, %s (%s), %s", f.name, overNames[over], a.Name, a.Plugin, what)
-	if !strings.HasPrefix(said, want) {
-		t.Errorf("%s: got %q, want %q", where, said, want)
+	where := fmt.Sprintf("%s: %s, %s (%s), %s, %s, %s", f.name, overNames[over], tr.Name, tr.Plugin, by, tr.what, tr.own)
+	if !strings.HasPrefix(said, tr.want) {
+		t.Errorf("%s: got %q, want %q", where, said, tr.want)
 		return
 	}
-	if want != "OK" {
+	if tr.want != "OK" {
 		return
 	}
-	if s.full != full && a.uses(pluginSHA2) && bed.mysql() {
-		t.Errorf("%s: the server asked for the password itself: %v, want %v", where, s.full, full)
+	if s.full != tr.full && tr.uses(pluginSHA2) && bed.mysql() {
+		t.Errorf("%s: the server asked for the password itself: %v, want %v", where, s.full, tr.full)
 	}
-	me := a.Name + "@%"
-	if a.user == bed.Users.Expired {
+	me := tr.Name + "@%"
+	if tr.user == bed.Users.Expired {
 		me = "ERR 1820" // it may set a new password, nothing else
 	}
 	if got := s.ask("SELECT CURRENT_USER()"); got != me {

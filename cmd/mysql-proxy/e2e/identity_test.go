@@ -127,7 +127,7 @@ func TestIdentityMatrix(t *testing.T) {
 		t.Fatal("a relay owns nothing")
 	}
 	onEveryFlavour(t, func(t *testing.T) {
-		m := &matrix{admin: adminExec(t), publicKey: serverKey(t), turns: make(chan struct{}, 20)}
+		m := &matrix{admin: adminExec(t), publicKey: serverKey(t), turns: make(chan struct{}, 100)}
 		var wg sync.WaitGroup
 		for _, f := range identityFronts(t) {
 			wg.Go(func() { m.identities(t, f) })
@@ -142,19 +142,11 @@ func (m *matrix) identities(t *testing.T, f *identityFront) {
 	var wg sync.WaitGroup
 	for _, way := range identityWays {
 		for _, a := range accounts() {
-			for _, what := range []func(*testing.T, *identityFront, identityWay, account){m.identityLogins, m.identityChanges, m.identityRefusals} {
-				wg.Go(func() {
-					m.turns <- struct{}{}
-					defer func() { <-m.turns }()
-					lock := m.cold.RLocker()
-					if cached(a) {
-						lock = &m.cold
-					}
-					lock.Lock()
-					defer lock.Unlock()
-					what(t, f, way, a)
-				})
-			}
+			wg.Go(func() { m.turn(false, func() { m.identityRefusals(t, f, way, a) }) })
+		}
+		for alone, list := range byCache(accounts()) {
+			wg.Go(func() { m.turn(alone, func() { m.identityLogins(t, f, way, list) }) })
+			wg.Go(func() { m.turn(alone, func() { m.identityChanges(t, f, way, list) }) })
 		}
 	}
 	wg.Wait()
@@ -175,23 +167,21 @@ func (m *matrix) identities(t *testing.T, f *identityFront) {
 	}
 }
 
-func (m *matrix) identityLogins(t *testing.T, f *identityFront, w identityWay, a account) {
-	want := f.want(w.over, a, false)
-	m.identityLogin(t, f, w, a, "login, cold cache", want, cached(a))
-	m.identityLogin(t, f, w, a, "login, warm cache", want, false)
+func (m *matrix) identityLogins(t *testing.T, f *identityFront, w identityWay, list []account) {
+	m.identityLogin(t, f, w, cold(&f.front, w.over, list))
+	m.identityLogin(t, f, w, warm(&f.front, w.over, list))
 }
 
-func (m *matrix) identityChanges(t *testing.T, f *identityFront, w identityWay, a account) {
-	want := f.want(w.over, a, false)
-	m.identityChange(t, f, w, a, "change, cold cache", want, cached(a))
-	m.identityChange(t, f, w, a, "change, warm cache", want, false)
+func (m *matrix) identityChanges(t *testing.T, f *identityFront, w identityWay, list []account) {
+	m.identityChange(t, f, w, cold(&f.front, w.over, list))
+	m.identityChange(t, f, w, warm(&f.front, w.over, list))
 }
 
 func (m *matrix) identityRefusals(t *testing.T, f *identityFront, w identityWay, a account) {
-	want := f.want(w.over, a, true)
-	a.Password = "not the right one"
-	m.identityLogin(t, f, w, a, "login, wrong password", want, false)
-	m.identityChange(t, f, w, a, "change, wrong password", want, false)
+	trials := []trial{{account: a, what: "wrong password", want: f.want(w.over, a, true)}}
+	trials[0].Password = "not the right one"
+	m.identityLogin(t, f, w, trials)
+	m.identityChange(t, f, w, trials)
 }
 
 // attributes are what a client says of itself.
@@ -202,63 +192,64 @@ func (w identityWay) attributes() map[string]string {
 	return map[string]string{"_client_name": "libmysql"}
 }
 
-func (m *matrix) identityLogin(t *testing.T, f *identityFront, w identityWay, a account, what, want string, full bool) {
+func (m *matrix) identityLogin(t *testing.T, f *identityFront, w identityWay, trials []trial) {
 	addr, how := f.way(w.over)
-	s, said := dialLayers(t, addr, how)
-	if s == nil {
-		t.Errorf("%s: %s, %s, %s: no greeting: %s", f.name, w, a.Name, what, said)
-		return
-	}
-	if full {
-		m.forget()
-	}
-	said = s.login(login{user: a.Name, password: a.Password, caps: capsBase&^capConnectWithDB | capConnectAttrs, attrs: w.attributes()})
-	m.identityJudge(t, f, w, a, what, want, said, full, s)
+	m.try(trials, func(tr trial) *layered {
+		s, said := dialLayers(t, addr, how)
+		if s == nil {
+			t.Errorf("%s: %s, %s, %s: no greeting: %s", f.name, w, tr.Name, tr.what, said)
+		}
+		return s
+	}, func(tr trial, s *layered) {
+		said := s.login(login{user: tr.Name, password: tr.Password, caps: capsBase&^capConnectWithDB | capConnectAttrs, attrs: w.attributes()})
+		m.identityJudge(t, f, w, tr, "login", said, s)
+	})
 }
 
-func (m *matrix) identityChange(t *testing.T, f *identityFront, w identityWay, a account, what, want string, full bool) {
+func (m *matrix) identityChange(t *testing.T, f *identityFront, w identityWay, trials []trial) {
 	addr, how := f.way(w.over)
 	app := bed.Users.App
-	s, said := loginLayers(t, addr, how, login{user: app.Name, password: app.Password, caps: capsBase&^capConnectWithDB | capConnectAttrs, attrs: w.attributes()})
-	if s == nil {
-		t.Errorf("%s: %s, before a change to %s: %s", f.name, w, a.Name, said)
-		return
-	}
-	s.inClear = 0
-	if full {
-		m.forget()
-	}
-	said = s.changeUser(a.user, bed.Database) // of which the OK tells
-	m.identityJudge(t, f, w, a, what, want, said, full, s)
+	m.try(trials, func(tr trial) *layered {
+		s, said := loginLayers(t, addr, how, login{user: app.Name, password: app.Password, caps: capsBase&^capConnectWithDB | capConnectAttrs, attrs: w.attributes()})
+		if s == nil {
+			t.Errorf("%s: %s, before a change to %s: %s", f.name, w, tr.Name, said)
+			return nil
+		}
+		s.inClear = 0
+		return s
+	}, func(tr trial, s *layered) {
+		said := s.changeUser(tr.user, bed.Database) // of which the OK tells
+		m.identityJudge(t, f, w, tr, "change", said, s)
+	})
 }
 
-// identityJudge looks at how a login or a change went, and whether the proxy can
-// log in as that user.
-func (m *matrix) identityJudge(t *testing.T, f *identityFront, w identityWay, a account, what, want, said string, full bool, s *layered) {
+// identityJudge looks at how a trial, by a login or a change, went, and whether the
+// proxy can log in as that user.
+func (m *matrix) identityJudge(t *testing.T, f *identityFront, w identityWay, tr trial, by, said string, s *layered) {
 	defer s.nc.Close()
 	m.mu.Lock()
 	m.cells++
 	m.mu.Unlock()
 	f.mu.Lock()
-	f.inClear[a.Password] += s.inClear
+	f.inClear[tr.Password] += s.inClear
 	f.mu.Unlock()
-	where := fmt.Sprintf("%s: %s, %s (%s), %s", f.name, w, a.Name, a.Plugin, what)
-	if !strings.HasPrefix(said, want) {
-		t.Errorf("%s: got %q, want %q", where, said, want)
+	where := fmt.Sprintf("%s: %s, %s (%s), %s, %s", f.name, w, tr.Name, tr.Plugin, by, tr.what)
+	if !strings.HasPrefix(said, tr.want) {
+		t.Errorf("%s: got %q, want %q", where, said, tr.want)
 		return
 	}
-	if want != "OK" {
+	if tr.want != "OK" {
 		return
 	}
-	me := a.Name + "@%"
-	if a.user == bed.Users.Expired {
+	me := tr.Name + "@%"
+	if tr.user == bed.Users.Expired {
 		me = "ERR 1820" // it may set a new password, nothing else
 	}
 	if got := s.ask("SELECT CURRENT_USER()"); got != me {
 		t.Errorf("%s: CURRENT_USER() is %q, want %q", where, got, me)
 	}
-	owns, known := f.owns(w, a, full)
-	if a.user != bed.Users.Expired && known {
+	owns, known := f.owns(w, tr.account, tr.full)
+	if tr.user != bed.Users.Expired && known {
 		m.ranAt(t, where, owns, s)
 	}
 	s.quit()
