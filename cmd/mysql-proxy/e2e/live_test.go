@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"mysqlproxy/engine/enginetest"
 )
@@ -44,7 +43,9 @@ func startLive(t *testing.T, flavour string, lines ...string) *live {
 	ownTestbed(t, "--flavour="+flavour, "--replicas=2")
 	admin := enginetest.FreeAddr(t)
 	l := &live{t: t, file: filepath.Join(t.TempDir(), "proxy.cnf"), fixed: []string{
-		"plugins = proxy, admin", "admin-address = " + admin, "admin-username = admin", "admin-password = secret", "proxy-backend-addresses = " + bed.Primary.Addr,
+		"plugins = proxy, admin", "admin-address = " + admin, "admin-username = admin", "admin-password = secret",
+		"proxy-login-timeout = 60", "proxy-connect-timeout = 60", // none of these tests is about a server that is slow
+		"proxy-backend-addresses = " + bed.Primary.Addr,
 	}}
 	l.write(append(lines, replicaLine(bed.Replicas...))...)
 	l.proxy = startProxy(t, nil, "--defaults-file="+l.file)
@@ -114,7 +115,7 @@ func (l *live) column(name string) map[string]string {
 // wants waits until a backend has this duty; "" is that it is not known any more.
 func (l *live) wants(addr, duty string) {
 	l.t.Helper()
-	eventually(l.t, 30*time.Second, addr+" is "+duty, func() bool { return l.column("duty")[addr] == duty || l.t.Failed() })
+	eventually(l.t, patience, addr+" is "+duty, func() bool { return l.column("duty")[addr] == duty || l.t.Failed() })
 }
 
 // sessionsAt is how many connections of the application's user a server has.
@@ -135,7 +136,7 @@ func sessionsAt(t *testing.T, s server) (n int) {
 // to deal with a COM_QUIT.
 func left(t *testing.T, s server) {
 	t.Helper()
-	eventually(t, 10*time.Second, "nobody has a session with "+s.Name, func() bool { return sessionsAt(t, s) == 0 })
+	eventually(t, patience, "nobody has a session with "+s.Name, func() bool { return sessionsAt(t, s) == 0 })
 }
 
 // workers are clients that read and write without a pause, each by a connection of
@@ -158,7 +159,7 @@ func startWorkers(t *testing.T, p *proxy, reads bool) *workers {
 	}
 	for _, s := range bed.Replicas {
 		db := openDB(t, s.Addr, bed.Users.App, bed.Database, "")
-		eventually(t, 20*time.Second, s.Name+" has the rows", func() bool {
+		eventually(t, patience, s.Name+" has the rows", func() bool {
 			var n int
 			return db.QueryRow("SELECT COUNT(*) FROM live").Scan(&n) == nil && n == len(w.done)
 		})
@@ -186,7 +187,7 @@ func (w *workers) end() {
 // connection works on for a while, and tells whether there is more to do. What it has
 // written itself it has to read.
 func (w *workers) connection(t *testing.T, p *proxy, i int) (more bool) {
-	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=10s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, p.addr, bed.Database))
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=60s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, p.addr, bed.Database))
 	if err != nil {
 		t.Error(err)
 		return false
@@ -251,7 +252,7 @@ func (w *workers) goOn(t *testing.T) {
 	for i := range w.done {
 		before[i] = w.done[i].Load()
 	}
-	eventually(t, 60*time.Second, "every client works on", func() bool {
+	eventually(t, patience, "every client works on", func() bool {
 		for i := range w.done {
 			if w.done[i].Load() < before[i]+5 {
 				return t.Failed()
@@ -268,7 +269,7 @@ func (l *live) commandsAt(s server) string { return l.column("commands")[s.Addr]
 func (l *live) getsReads(s server) {
 	l.t.Helper()
 	before := l.commandsAt(s)
-	eventually(l.t, 30*time.Second, s.Name+" gets reads", func() bool { return l.commandsAt(s) != before || l.t.Failed() })
+	eventually(l.t, patience, s.Name+" gets reads", func() bool { return l.commandsAt(s) != before || l.t.Failed() })
 }
 
 // Replicas are drained, one after the other, twenty times, and are left by every
@@ -361,7 +362,7 @@ func testReloadUnderLoad(t *testing.T, flavour string) {
 	a, b := bed.Replicas[0], bed.Replicas[1]
 	good := [][]string{
 		{replicaLine(a)},
-		{replicaLine(b), "proxy-connect-timeout = 1"},
+		{replicaLine(b), "proxy-connect-timeout = 50"},
 		{replicaLine(a, b), "read-weights = " + a.Addr + "=3", "multiplex = on", "multiplex-delay = 0.1"},
 		{replicaLine(), "shutdown-timeout = 5"},
 		{replicaLine(b, a), "proxy-read-timeout = 60", "consistency = session"},

@@ -15,12 +15,22 @@ import (
 
 const probeUser, probePassword = "probe", "probe-Secret-1"
 
+// A server that is slow for a moment must not be taken for one that is gone: what a
+// client had under way there would be in doubt. Tests whose servers only die, which is
+// seen at once, have all patience; those that stop servers wait for as long as a machine
+// that does everything at once may well let a server wait for its turn.
+const (
+	patientProbes   = "--health-timeout=60"
+	patientConnects = "--proxy-connect-timeout=60"
+	sluggish        = "--health-timeout=4" // two probes in a row have to fail
+)
+
 // startProbed starts a primary and two replicas of a flavour of the test's own,
 // and a proxy that splits and probes.
 func startProbed(t *testing.T, flavour string, args ...string) *proxy {
 	t.Helper()
 	ownTestbed(t, "--flavour="+flavour, "--replicas=2")
-	args = append(args, readyForProbes(t)...)
+	args = append(readyForProbes(t), args...)
 	for _, r := range bed.Replicas {
 		args = append(args, "--proxy-read-only-backend-addresses="+r.Addr)
 	}
@@ -74,7 +84,7 @@ func startReads(t *testing.T, p *proxy) (r *reads, end func()) {
 }
 
 func (r *reads) connection(t *testing.T, p *proxy, done *atomic.Int64) (more bool) {
-	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=10s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, p.addr, bed.Database))
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=60s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, p.addr, bed.Database))
 	if err != nil {
 		t.Error(err)
 		return false
@@ -109,7 +119,7 @@ func (r *reads) goOn(t *testing.T) {
 	for i := range r.done {
 		before[i] = r.done[i].Load()
 	}
-	eventually(t, 30*time.Second, "every client reads on", func() bool {
+	eventually(t, patience, "every client reads on", func() bool {
 		for i := range r.done {
 			if r.done[i].Load() < before[i]+20 {
 				return t.Failed()
@@ -123,7 +133,7 @@ func (r *reads) goOn(t *testing.T) {
 // lines were, that has all the words.
 func (p *proxy) told(t *testing.T, since int, words ...string) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		lines := strings.Split(p.logs(), "\n")
 		for _, line := range lines[min(since, len(lines)):] {
 			if has(line, words) {
@@ -167,12 +177,12 @@ func TestRoles(t *testing.T) {
 }
 
 func testRoles(t *testing.T, flavour string) {
-	p := startProbed(t, flavour, "--roles=auto", "--failover-wait=0")
+	p := startProbed(t, flavour, "--roles=auto", "--failover-wait=0", patientProbes, patientConnects)
 	first, second := bed.Primary, bed.Replicas[0]
 	defer func() { bed.Replicas = nil }() // the one that is promoted writes by itself
 	s := openSession(t, p.addr)
 	s.mustAsk("INSERT INTO notes (body) VALUES ('at the first')", "OK")
-	eventually(t, 20*time.Second, "the replica has it", func() bool { return notes(t, second, "at the first") == 1 })
+	eventually(t, patience, "the replica has it", func() bool { return notes(t, second, "at the first") == 1 })
 	since := p.lines()
 	bed.control(t, "kill "+first.Name)
 	p.told(t, since, "no server takes writes")
@@ -215,7 +225,7 @@ func notes(t *testing.T, s server, body string) (n int) {
 }
 
 func testProbes(t *testing.T, flavour string) {
-	p := startProbed(t, flavour, "--max-replica-lag=2", "--failover-wait=0")
+	p := startProbed(t, flavour, "--max-replica-lag=2", "--failover-wait=0", sluggish, patientConnects)
 	primary, first, second := bed.Primary, bed.Replicas[0], bed.Replicas[1]
 	r, end := startReads(t, p)
 	readsAt := func(s server) {
@@ -320,12 +330,12 @@ func TestProbesThatAreNotToldMuch(t *testing.T) {
 			replica := bed.Replicas[0]
 			mustExec(t, "DROP USER IF EXISTS 'mute'@'%'", "CREATE USER 'mute'@'%' IDENTIFIED BY '"+probePassword+"'")
 			defer mustExec(t, "DROP USER 'mute'@'%'")
-			eventually(t, 20*time.Second, "the replica has the user", func() bool {
+			eventually(t, patience, "the replica has the user", func() bool {
 				db := openDB(t, replica.Addr, user{Name: "mute", Password: probePassword}, "", "")
 				defer db.Close()
 				return db.Ping() == nil
 			})
-			p := startProxy(t, []string{bed.Primary.Addr}, "-r", replica.Addr, "--log-level=debug", "--health-user=mute", "--health-password="+tc.password)
+			p := startProxy(t, []string{bed.Primary.Addr}, "-r", replica.Addr, "--log-level=debug", "--health-user=mute", "--health-password="+tc.password, patientProbes)
 			p.told(t, 0, replica.Addr, tc.says)
 			_, end := startReads(t, p)
 			p.told(t, 0, " route ", "backend="+replica.Addr, "reason=read")
