@@ -97,12 +97,12 @@ func TestBlackHoles(t *testing.T) {
 		l := startLedger(t, p.addr)
 		r.goOn(t)
 		p.told(t, 0, " route ", "backend="+replica.Addr, "reason=read")
-		since, at := p.lines(), time.Now()
+		since, at := p.logEnd(), time.Now()
 		i.cut(t, replica)
 		p.told(t, since, "backend is down", replica.Addr)
 		t.Logf("seen after %v", time.Since(at))
 		r.goOn(t)
-		since = p.lines()
+		since = p.logEnd()
 		i.heal(t, replica)
 		p.told(t, since, "backend is up", replica.Addr)
 		p.told(t, since, " route ", "backend="+replica.Addr, "reason=read")
@@ -121,7 +121,7 @@ func TestBlackHoles(t *testing.T) {
 		open.mustAsk("BEGIN", "OK")
 		open.mustAsk("SELECT @@server_id", "1")
 		waits := openSession(t, p.addr)
-		since, at := p.lines(), time.Now()
+		since, at := p.logEnd(), time.Now()
 		i.cut(t, primary)
 		open.start("SELECT COUNT(*) FROM items")
 		if got := open.answer(); got != "ERR 2013" && got != "closed" && got != "ERR 2013, closed" {
@@ -131,7 +131,7 @@ func TestBlackHoles(t *testing.T) {
 		p.told(t, since, "backend is down", primary.Addr)
 		waits.start("INSERT INTO ledger VALUES (-1, -1)") // waits for a primary
 		p.told(t, since, "clients wait for one")
-		since, at = p.lines(), time.Now()
+		since, at = p.logEnd(), time.Now()
 		i.heal(t, primary)
 		p.told(t, since, "backend is up", primary.Addr)
 		t.Logf("seen to be back after %v", time.Since(at))
@@ -158,7 +158,7 @@ func TestStoppedPrimary(t *testing.T) {
 			p := startProxy(t, []string{primary.Addr}, append(args, options...)...)
 			open := openSession(t, p.addr)
 			open.mustAsk("BEGIN", "OK")
-			since, at := p.lines(), time.Now()
+			since, at := p.logEnd(), time.Now()
 			bed.control(t, "pause "+primary.Name)
 			goesOn := func() { bed.control(t, "resume "+primary.Name) }
 			defer func() { goesOn() }() // it cannot be stopped otherwise

@@ -232,7 +232,7 @@ func TestReplicaFailsUnderLoad(t *testing.T) {
 }
 
 func testReplicaFailsUnderLoad(t *testing.T, flavour string) {
-	p := startProbed(t, flavour, sluggish)
+	p := startProbed(t, flavour, sluggish, patientConnects)
 	createLedger(t)
 	for _, r := range bed.Replicas {
 		eventually(t, patience, r.Name+" has the table", func() bool { return hasLedger(t, r) })
@@ -249,12 +249,12 @@ func testReplicaFailsUnderLoad(t *testing.T, flavour string) {
 		{second, "kill", "start"},
 		{first, "pause", "resume"},
 	} {
-		since, at := p.lines(), time.Now()
+		since, at := p.logEnd(), time.Now()
 		bed.control(t, event.fails+" "+event.s.Name)
 		p.told(t, since, "backend is down", event.s.Addr)
 		t.Logf("%s %s, seen after %v", event.fails, event.s.Name, time.Since(at))
 		r.goOn(t)
-		since = p.lines()
+		since = p.logEnd()
 		bed.control(t, event.recovers+" "+event.s.Name)
 		p.told(t, since, "backend is up", event.s.Addr)
 		r.goOn(t)
@@ -304,7 +304,7 @@ func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
 	open.mustAsk("BEGIN", "OK")
 	open.mustAsk("INSERT INTO ledger VALUES (-2, -1)", "OK")
 
-	since := p.lines()
+	since := p.logEnd()
 	bed.control(t, "kill "+first.Name)
 	p.told(t, since, "no server takes writes")
 	if got := open.ask("INSERT INTO ledger VALUES (-3, -1)"); got != "ERR 2013" && got != "closed" && got != "ERR 2013, closed" {
@@ -313,7 +313,7 @@ func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
 	eventually(t, patience, "writers wait for a primary", func() bool {
 		return samples(t, http)["mysql_proxy_sessions_waiting_for_primary"] >= ledgerWriters
 	})
-	since = p.lines()
+	since = p.logEnd()
 	// It has received all that was acknowledged, and applies it before it takes writes.
 	replicate(t, second, "STOP SLAVE IO_THREAD")
 	eventually(t, patience, "the replica has applied all", func() bool { return applied(t, second) })
@@ -324,7 +324,7 @@ func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
 	idle.mustAsk("DELETE FROM ledger WHERE id = -1", "OK") // it has noticed nothing
 	r.goOn(t)
 
-	since = p.lines()
+	since = p.logEnd()
 	bed.control(t, "start "+first.Name)
 	p.told(t, since, "more than one server is writable", "writes go to "+second.Addr+" only")
 	if n := samples(t, http)["mysql_proxy_split_brains_total"]; n != 1 {

@@ -378,7 +378,7 @@ func testReloadUnderLoad(t *testing.T, flavour string) {
 	}
 	reload := func(byConsole bool, says ...string) {
 		t.Helper()
-		since := l.lines()
+		since := l.logEnd()
 		if byConsole {
 			err := l.says("RELOAD")
 			if (err != nil) != (len(says) > 0) || err != nil && !has(err.Error(), says) {

@@ -23,7 +23,7 @@ func TestOrderedFailover(t *testing.T) {
 	if n := len(ledgerOf(t, b)); n != 0 {
 		t.Errorf("%d writes are at B while A is up", n)
 	}
-	since := p.lines()
+	since := p.logEnd()
 	bed.control(t, "kill "+a.Name)
 	p.told(t, since, "is down", a.Addr)
 	l.goesOn(time.Now())
@@ -35,7 +35,7 @@ func TestOrderedFailover(t *testing.T) {
 	open.mustAsk("BEGIN", "OK")
 	open.mustAsk("SELECT @@server_id", "2")
 
-	since = p.lines()
+	since = p.logEnd()
 	bed.control(t, "start "+a.Name)
 	p.told(t, since, "backend is up", a.Addr)
 	goesTo(t, idle, "1")

@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"bufio"
 	"database/sql"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,21 +133,34 @@ func (r *reads) goOn(t *testing.T) {
 	})
 }
 
-// told waits for one more line in the log, of those that are there when since
-// lines were, that has all the words.
-func (p *proxy) told(t *testing.T, since int, words ...string) {
+// told waits for a line that has all the words, in the log from since on, which
+// logEnd has said.
+func (p *proxy) told(t *testing.T, since int64, words ...string) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		lines := strings.Split(p.logs(), "\n")
-		for _, line := range lines[min(since, len(lines)):] {
-			if has(line, words) {
-				return
-			}
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the log has no line with %q after line %d", words, since)
-		}
+	f, err := os.Open(p.logFile())
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer f.Close()
+	if _, err := f.Seek(since, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	log := bufio.NewReader(f)
+	line := "" // that is not whole yet
+	eventually(t, patience, fmt.Sprintf("a line of the log with %q", words), func() bool {
+		for {
+			more, err := log.ReadString('\n')
+			switch line += more; {
+			case err != nil && err != io.EOF:
+				t.Fatal(err)
+			case err != nil:
+				return false
+			case has(line, words):
+				return true
+			}
+			line = ""
+		}
+	})
 }
 
 func has(line string, words []string) bool {
@@ -155,8 +172,16 @@ func has(line string, words []string) bool {
 	return true
 }
 
-// lines is how many there are in the log.
-func (p *proxy) lines() int { return strings.Count(p.logs(), "\n") }
+// logEnd is where what is yet to come will be in the log.
+func (p *proxy) logEnd() int64 {
+	info, err := os.Stat(p.logFile())
+	if err != nil {
+		return 0 // nothing was logged
+	}
+	return info.Size()
+}
+
+func (p *proxy) logFile() string { return filepath.Join(p.logDir, "log") }
 
 func TestProbes(t *testing.T) {
 	for _, f := range flavours {
@@ -183,13 +208,13 @@ func testRoles(t *testing.T, flavour string) {
 	s := openSession(t, p.addr)
 	s.mustAsk("INSERT INTO notes (body) VALUES ('at the first')", "OK")
 	eventually(t, patience, "the replica has it", func() bool { return notes(t, second, "at the first") == 1 })
-	since := p.lines()
+	since := p.logEnd()
 	bed.control(t, "kill "+first.Name)
 	p.told(t, since, "no server takes writes")
 	if _, err := trySession(t, p.addr, bed.Users.App); err == nil || !strings.Contains(err.Error(), "all backends are down") {
 		t.Errorf("without a primary a client hears %v", err)
 	}
-	since = p.lines()
+	since = p.logEnd()
 	replicate(t, second, "STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0")
 	at := time.Now()
 	p.told(t, since, "writes go to another server", "backend="+second.Addr)
@@ -197,7 +222,7 @@ func testRoles(t *testing.T, flavour string) {
 	s = openSession(t, p.addr)
 	s.mustAsk("INSERT INTO notes (body) VALUES ('at the second')", "OK")
 
-	since = p.lines()
+	since = p.logEnd()
 	bed.control(t, "start "+first.Name)
 	p.told(t, since, "more than one server is writable", "writes go to "+second.Addr+" only")
 	for range 10 {
@@ -230,45 +255,45 @@ func testProbes(t *testing.T, flavour string) {
 	r, end := startReads(t, p)
 	readsAt := func(s server) {
 		t.Helper()
-		p.told(t, p.lines(), " route ", "backend="+s.Addr, "reason=read")
+		p.told(t, p.logEnd(), " route ", "backend="+s.Addr, "reason=read")
 	}
 	readsAt(first)
 	readsAt(second)
 
 	t.Run("a replica is stopped and goes on", func(t *testing.T) {
-		since, at := p.lines(), time.Now()
+		since, at := p.logEnd(), time.Now()
 		bed.control(t, "pause "+first.Name)
 		defer func() { bed.control(t, "resume "+first.Name) }() // it cannot be stopped otherwise
 		p.told(t, since, "backend is down", first.Addr)
 		t.Logf("seen after %v", time.Since(at))
 		r.goOn(t)
 		readsAt(second)
-		since, at = p.lines(), time.Now()
+		since, at = p.logEnd(), time.Now()
 		bed.control(t, "resume "+first.Name)
 		p.told(t, since, "backend is up", first.Addr)
 		t.Logf("seen to be back after %v", time.Since(at))
 		readsAt(first)
 	})
 	t.Run("a replica is killed and started again", func(t *testing.T) {
-		since, at := p.lines(), time.Now()
+		since, at := p.logEnd(), time.Now()
 		bed.control(t, "kill "+second.Name)
 		p.told(t, since, "backend is down", second.Addr)
 		t.Logf("seen after %v", time.Since(at))
 		r.goOn(t)
-		since = p.lines()
+		since = p.logEnd()
 		bed.control(t, "start "+second.Name)
 		p.told(t, since, "backend is up", second.Addr)
 		readsAt(second)
 	})
 	t.Run("replication stops", func(t *testing.T) {
-		since := p.lines()
+		since := p.logEnd()
 		for _, s := range bed.Replicas {
 			replicate(t, s, "STOP SLAVE SQL_THREAD")
 			p.told(t, since, "backend is not fit for use", s.Addr, "reason=stopped")
 		}
 		p.told(t, since, " route ", "backend="+primary.Addr, "reason=lagging")
 		r.goOn(t)
-		since = p.lines()
+		since = p.logEnd()
 		for _, s := range bed.Replicas {
 			replicate(t, s, "START SLAVE SQL_THREAD")
 			p.told(t, since, "backend is fit again", s.Addr)
@@ -277,25 +302,25 @@ func testProbes(t *testing.T, flavour string) {
 	})
 	t.Run("a replica lags", func(t *testing.T) {
 		replicate(t, first, "STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY=3600", "START SLAVE")
-		since := p.lines()
+		since := p.logEnd()
 		mustExec(t, "INSERT INTO "+bed.Database+".notes (body) VALUES ('delayed')")
 		p.told(t, since, "backend is not fit for use", first.Addr, "reason=lagging")
 		r.goOn(t)
-		since = p.lines()
+		since = p.logEnd()
 		replicate(t, first, "STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY=0", "START SLAVE")
 		p.told(t, since, "backend is fit again", first.Addr)
 		readsAt(first)
 	})
 	end()
 	t.Run("the primary is killed", func(t *testing.T) {
-		since, at := p.lines(), time.Now()
+		since, at := p.logEnd(), time.Now()
 		bed.control(t, "kill "+primary.Name)
 		p.told(t, since, "backend is down", primary.Addr)
 		t.Logf("seen after %v", time.Since(at))
 		if _, err := trySession(t, p.addr, bed.Users.App); err == nil || !strings.Contains(err.Error(), "all backends are down") {
 			t.Errorf("a client hears %v", err)
 		}
-		since = p.lines()
+		since = p.logEnd()
 		bed.control(t, "start "+primary.Name)
 		p.told(t, since, "backend is up", primary.Addr)
 		openSession(t, p.addr).mustAsk("SELECT 1", "1")
