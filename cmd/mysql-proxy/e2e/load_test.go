@@ -8,7 +8,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mysqlproxy/engine/enginetest"
 )
+
+// manyThreads is more than the proxy may need: one for each that is in a system call at
+// the same time, which is up to the machine. It is few for what is in the thousands.
+const manyThreads = 64
 
 // Connects that are dropped at once, in every way, leave nothing behind.
 func TestConnectAndDrop(t *testing.T) {
@@ -19,34 +25,38 @@ func TestConnectAndDrop(t *testing.T) {
 	p := startBinary(t, path, []string{bed.Primary.Addr})
 	stop := undisturbed(t, p.addr)
 	defer stop()
-	total := 20000
+	fds, threads := p.openFiles(t), p.status(t, "Threads")
+	// What a storm of connects only needs for a while, such as free lists and the stacks
+	// of threads, the next ones need no more of, or soon one does not: how many connects
+	// are under way at a time is up to the machine. A leak is there each time: that of
+	// one session object for each connect would be several times the bound.
+	const each, window, bound = 3000, 3, 2 << 10
+	most := 12
 	if long {
-		total = 100000
+		most = 60
 	}
-	storm := func(n int) {
+	sizes := []int{p.status(t, "VmRSS")}
+	grown := func() int { return sizes[len(sizes)-1] - sizes[len(sizes)-1-window] }
+	for storm := 1; storm <= window || storm <= most && (long || grown() > bound); storm++ {
 		var wg sync.WaitGroup
 		for w := range 16 {
 			wg.Go(func() {
-				for i := w; i < n; i += 16 {
+				for i := w; i < each; i += 16 {
 					connectAndDrop(t, p.addr, i)
 				}
 			})
 		}
 		wg.Wait()
+		settled(t, p, fds+4)
+		sizes = append(sizes, p.status(t, "VmRSS"))
 	}
-	storm(2000) // so that free lists and the like have their size
-	time.Sleep(time.Second)
-	fds, threads, rss := p.openFiles(t), p.status(t, "Threads"), p.status(t, "VmRSS")
-	storm(total)
-	settled(t, p, fds+4)
-	t.Logf("%d connects: open files %d -> %d, threads %d -> %d, resident %d -> %d KiB", total,
-		fds, p.openFiles(t), threads, p.status(t, "Threads"), rss, p.status(t, "VmRSS"))
-	if now := p.status(t, "Threads"); now > threads+4 {
+	t.Logf("%d connects: open files %d -> %d, threads %d -> %d, resident KiB after each %d: %v", each*(len(sizes)-1),
+		fds, p.openFiles(t), threads, p.status(t, "Threads"), each, sizes)
+	if grown() > bound {
+		t.Errorf("the last %d connects have left %d KiB, want at most %d", window*each, grown(), bound)
+	}
+	if now := p.status(t, "Threads"); now > threads+manyThreads {
 		t.Errorf("%d threads, before %d", now, threads)
-	}
-	// A leak of one session object each would be several times this.
-	if now := p.status(t, "VmRSS"); now > rss+6<<10 {
-		t.Errorf("%d KiB resident, before %d", now, rss)
 	}
 	openSession(t, p.addr).mustAsk("SELECT 1", "1")
 }
@@ -66,7 +76,7 @@ func connectAndDrop(t *testing.T, addr string, i int) {
 		_, _ = nc.Write(fakeLoginPacket(capsBase)[:30])
 		nc.Close()
 	case 3: // after the greeting
-		nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+		nc.SetReadDeadline(time.Now().Add(patience))
 		if !readFakePacket(nc) {
 			t.Errorf("connect %d: no greeting", i)
 		}
@@ -148,14 +158,14 @@ func TestTenThousandIdleSessions(t *testing.T) {
 	if each > 3 {
 		t.Errorf("an idle session costs %.2f KiB, want at most 3", each)
 	}
-	if now := p.status(t, "Threads"); now > threads+4 {
+	if now := p.status(t, "Threads"); now > threads+manyThreads {
 		t.Errorf("%d threads, before %d", now, threads)
 	}
 }
 
 // logIn goes through a login at a fake backend.
 func logIn(nc net.Conn) bool {
-	nc.SetDeadline(time.Now().Add(30 * time.Second))
+	nc.SetDeadline(time.Now().Add(patience))
 	if !readFakePacket(nc) {
 		return false
 	}
@@ -165,6 +175,21 @@ func logIn(nc net.Conn) bool {
 	return readFakePacket(nc)
 }
 
+// turns is how often the event loops have found a socket ready so far. A loop that goes
+// round and round for what nobody can take has far more turns than bytes go to and fro.
+func turns(t *testing.T, http string) int {
+	t.Helper()
+	return int(samples(t, http)["mysql_proxy_loop_turns_total"])
+}
+
+// wantFewTurns fails the test if there were more than it takes to pass on so many bytes.
+func wantFewTurns(t *testing.T, turns, bytes int) {
+	t.Helper()
+	if most := 1000 + 4*bytes/10000; turns > most {
+		t.Errorf("the loops had %d turns for %d bytes, want at most %d", turns, bytes, most)
+	}
+}
+
 // A result of 1 GB for a client that reads 1 MB/s costs the proxy neither
 // memory nor time: it stops reading from the server.
 func TestSlowReader(t *testing.T) {
@@ -172,7 +197,8 @@ func TestSlowReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := startBinary(t, path, []string{bed.Primary.Addr})
+	http := enginetest.FreeAddr(t)
+	p := startBinary(t, path, []string{bed.Primary.Addr}, "--http-address="+http)
 	warm := openSession(t, p.addr)
 	for range 3 { // so that the loops' read buffers have their size
 		warm.mustAsk("SELECT REPEAT('x', 1048576) FROM seq_1_to_20", strings.Repeat("x", 100))
@@ -181,13 +207,14 @@ func TestSlowReader(t *testing.T) {
 	if err := s.nc.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
-	rss, cpu := p.status(t, "VmRSS"), p.cpuTicks(t)
+	before := turns(t, http)
+	rss := p.status(t, "VmRSS")
 	s.start("SELECT REPEAT('x', 1048576) FROM seq_1_to_1000")
-	const seconds = 6
 	start, most := time.Now(), rss
 	buf := make([]byte, 10000)
-	for read, i := 0, 0; time.Since(start) < seconds*time.Second; i++ {
-		s.nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+	read := 0
+	for i := 0; read < 4_000_000; i++ {
+		s.nc.SetReadDeadline(time.Now().Add(patience))
 		n, err := s.nc.Read(buf)
 		if err != nil {
 			t.Fatal(err)
@@ -199,8 +226,8 @@ func TestSlowReader(t *testing.T) {
 		// Ahead of 1 MB/s: wait until it is due.
 		time.Sleep(time.Until(start.Add(time.Duration(read) * time.Microsecond)))
 	}
-	used := p.cpuTicks(t) - cpu
-	t.Logf("over %d s: resident %d -> at most %d KiB, %d ms of processor time", seconds, rss, most, used*10)
+	had := turns(t, http) - before
+	t.Logf("the client has read %d KiB: resident %d -> at most %d KiB, %d turns of the loops", read>>10, rss, most, had)
 	// What may wait for the client is 256 KiB and then the piece that went
 	// above that, one read of at most 1 MiB. The loop that has this session may
 	// not be the one that was warmed up: its read buffer is another 1 MiB. The
@@ -209,9 +236,7 @@ func TestSlowReader(t *testing.T) {
 	if most > rss+4608 {
 		t.Errorf("resident memory grew by %d KiB, want at most 4608", most-rss)
 	}
-	if used > seconds*100/5 {
-		t.Errorf("the proxy used %d ms of processor time in %d s, want at most a fifth", used*10, seconds)
-	}
+	wantFewTurns(t, had, read)
 }
 
 // A backend that takes nothing stops the client from sending, and costs the
@@ -222,7 +247,8 @@ func TestBackendThatTakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := startFake(t, func(nc net.Conn) { fakeLogin(nc) })
-	p := startBinary(t, path, []string{f.addr}, "--shutdown-timeout=1")
+	http := enginetest.FreeAddr(t)
+	p := startBinary(t, path, []string{f.addr}, "--shutdown-timeout=1", "--http-address="+http)
 	nc, err := net.Dial("tcp", p.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -231,11 +257,11 @@ func TestBackendThatTakesNothing(t *testing.T) {
 	if !logIn(nc) {
 		t.Fatal("no login at the fake backend")
 	}
-	rss, cpu := p.status(t, "VmRSS"), p.cpuTicks(t)
+	before := turns(t, http)
+	rss := p.status(t, "VmRSS")
 	// One statement of 200 MB, in fragments, as far as the sockets take it.
 	piece := append([]byte{0xFF, 0xFF, 0xFF, 0, comQuery}, make([]byte, maxFragment-1)...)
-	const seconds = 3
-	nc.SetWriteDeadline(time.Now().Add(seconds * time.Second))
+	nc.SetWriteDeadline(time.Now().Add(3 * time.Second))
 	wrote := 0
 	for i := range 12 {
 		piece[3] = byte(i)
@@ -245,15 +271,14 @@ func TestBackendThatTakesNothing(t *testing.T) {
 			break
 		}
 	}
-	grown, used := p.status(t, "VmRSS")-rss, p.cpuTicks(t)-cpu
-	t.Logf("the client could send %d KiB; resident memory grew by %d KiB, %d ms of processor time", wrote>>10, grown, used*10)
+	grown := p.status(t, "VmRSS") - rss
+	had := turns(t, http) - before
+	t.Logf("the client could send %d KiB; resident memory grew by %d KiB, %d turns of the loops", wrote>>10, grown, had)
 	if wrote >= 12*len(piece) {
 		t.Errorf("the client could send all of its %d bytes to a backend that takes none", wrote)
 	}
 	if grown > 4608 { // the arithmetic of TestSlowReader
 		t.Errorf("resident memory grew by %d KiB, want at most 4608", grown)
 	}
-	if used > seconds*100/5 {
-		t.Errorf("the proxy used %d ms of processor time in %d s, want at most a fifth", used*10, seconds)
-	}
+	wantFewTurns(t, had, wrote)
 }

@@ -221,22 +221,6 @@ func (p *proxy) status(t *testing.T, field string) int {
 	return 0
 }
 
-// cpuTicks is the processor time the proxy has used, in ticks of 1/100 s.
-func (p *proxy) cpuTicks(t *testing.T) int {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from field 3 on
-	user, err1 := strconv.Atoi(w[11])
-	system, err2 := strconv.Atoi(w[12])
-	if err1 != nil || err2 != nil {
-		t.Fatalf("/proc/%d/stat: %s", p.pid, b)
-	}
-	return user + system
-}
-
 // eventually tries until ok is true, and fails the test when it does not get
 // so within limit, or patience if that is longer.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
