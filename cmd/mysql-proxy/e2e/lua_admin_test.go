@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"mysqlproxy/engine/enginetest"
 )
@@ -21,7 +20,7 @@ func startAdmin(t *testing.T, backends []string, args ...string) (p *proxy, addr
 	addr = enginetest.FreeAddr(t)
 	p = startProxy(t, backends, append([]string{"--plugins=proxy", "--plugins=admin", "--admin-address=" + addr,
 		"--admin-username=" + adminUser.Name, "--admin-password=" + adminUser.Password}, args...)...)
-	eventually(t, 20*time.Second, "the admin port listens", func() bool { return listening(t, addr) })
+	eventually(t, patience, "the admin port listens", func() bool { return listening(t, addr) })
 	return p, addr
 }
 
@@ -95,7 +94,7 @@ except pymysql.MySQLError as e:
 // takes servers out.
 func TestAdminScriptSetsStates(t *testing.T) {
 	p, admin := startAdmin(t, []string{bed.Primary.Addr, bed.Replicas[0].Addr},
-		"--admin-lua-script="+luaFile(t, "admin.lua"), "--proxy-lua-script="+luaFile(t, "admin_proxy.lua"))
+		"--admin-lua-script="+luaFile(t, "admin.lua"), "--proxy-lua-script="+luaFile(t, "admin_proxy.lua"), patientHooks)
 	a := connectAs(t, admin, adminUser, "")
 	a.mustRows("SHOW", "1 0 NULL,2 0 NULL")
 	s := openSession(t, p.addr)
@@ -107,12 +106,14 @@ func TestAdminScriptSetsStates(t *testing.T) {
 	// time the server stays down.
 	taken := func(server, other string) {
 		t.Helper()
-		eventually(t, 20*time.Second, "clients avoid server "+server, func() bool {
+		files := p.openFiles(t)
+		eventually(t, patience, "clients avoid server "+server, func() bool {
 			a.exec("SERVER " + server + " DOWN")
 			c := openSession(t, p.addr)
 			defer c.nc.Close()
 			return c.ask("SELECT @@server_id") == other
 		})
+		settled(t, p, files) // those who came for this do not count any more
 	}
 	openSession(t, p.addr).mustAsk("SELECT @@server_id", "2")
 	taken("1", "2")                      // which would be the next one's

@@ -16,7 +16,7 @@ func TestLuaOldFailoverScript(t *testing.T) {
 	faulty := startLua(t, "failover_old.lua", []string{a.Addr, b.Addr})
 	proxies := map[string]*proxy{
 		"as it was": faulty,
-		"mended":    startProxy(t, []string{a.Addr, b.Addr}, "--proxy-lua-script="+mended),
+		"mended":    startProxy(t, []string{a.Addr, b.Addr}, "--proxy-lua-script="+mended, patientHooks),
 	}
 	files := map[*proxy]int{}
 	for _, p := range proxies {
@@ -46,7 +46,7 @@ func TestLuaOldFailoverScript(t *testing.T) {
 	connectedToB.mustAsk("SELECT @@server_id", "2")
 
 	bed.control(t, "start "+a.Name)
-	eventually(t, 20*time.Second, "clients reach the server that came back", func() bool {
+	eventually(t, patience, "clients reach the server that came back", func() bool {
 		for _, p := range proxies {
 			s := openSession(t, p.addr)
 			id := s.ask("SELECT @@server_id")

@@ -25,6 +25,7 @@ func loginScript(t *testing.T) (p *proxy, control *session) {
 func TestLuaLogins(t *testing.T) {
 	p, control := loginScript(t)
 	app := bed.Users.App
+	var down time.Time // the dead backend was found to be, after this
 	for _, r := range []struct {
 		step, ask, want string
 		as              user
@@ -44,6 +45,7 @@ func TestLuaLogins(t *testing.T) {
 		{"another login " + app.Name + " " + app.Password, "SELECT CURRENT_USER()", app.Name + "@%", user{Name: "nobody", Password: "x"}},
 		{"pooled, but there is none", "SELECT @@server_id", "1", app},
 	} {
+		began := time.Now()
 		if r.step != "" {
 			control.mustAsk("NEXT "+r.step, "OK")
 		}
@@ -55,6 +57,13 @@ func TestLuaLogins(t *testing.T) {
 		} else if got = err.Error(); r.ask != "" || !strings.Contains(got, r.want) {
 			t.Errorf("%s: the login failed: %v; want %q", r.step, err, r.want)
 			continue
+		}
+		if r.step == "dead backend" {
+			if down.IsZero() {
+				down = began
+			} else if got == "2" && time.Since(down) > 4*time.Second {
+				continue // it was worth a try again
+			}
 		}
 		if !strings.HasPrefix(got, r.want) && err == nil {
 			t.Errorf("%s: got %q, want %q", r.step, got, r.want)
@@ -108,7 +117,7 @@ func TestLuaPool(t *testing.T) {
 	// proxy hears of a close in its own time.
 	idle := func(want string) {
 		t.Helper()
-		eventually(t, 20*time.Second, "idle connections: "+want, func() bool { return control.ask("IDLE") == want })
+		eventually(t, patience, "idle connections: "+want, func() bool { return control.ask("IDLE") == want })
 	}
 	idle("0 0 1")
 	control.mustAsk("NEXT give the connection back", "OK")
@@ -184,7 +193,7 @@ func TestLuaDisconnects(t *testing.T) {
 			}
 			readFakePacket(nc)
 			_, _ = nc.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
-			readAll(t, "nonsense", nc, 20*time.Second)
+			readAll(t, "nonsense", nc, patience)
 			nc.Close()
 		},
 	}
@@ -193,7 +202,7 @@ func TestLuaDisconnects(t *testing.T) {
 		end()
 		n++
 		want, got := fmt.Sprintf("%d %d", n, n-1), ""
-		for until := time.Now().Add(20 * time.Second); got != want && time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+		for until := time.Now().Add(patience); got != want && time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
 			got = control.ask("COUNTS")
 		}
 		if got != want {

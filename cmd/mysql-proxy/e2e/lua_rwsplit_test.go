@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -62,7 +61,7 @@ func TestLuaClassicSplitting(t *testing.T) {
 }
 
 func TestLuaClassicSplittingUnderSysbench(t *testing.T) {
-	for threads, seconds := range map[string]string{"1": "2", "2": "5"} {
+	for threads, transactions := range map[string]string{"1": "300", "2": "800"} {
 		t.Run("event threads: "+threads, func(t *testing.T) {
 			clientDB(t, "e2e_lua")
 			sysbench := func(addr string, args ...string) string {
@@ -82,7 +81,7 @@ func TestLuaClassicSplittingUnderSysbench(t *testing.T) {
 			sysbench(bed.Primary.Addr, "prepare")
 			waitForReplica(t)
 			p := classicSplit(t, "--event-threads="+threads)
-			out := sysbench(p.addr, "--threads=32", "--time="+seconds, "run")
+			out := sysbench(p.addr, "--threads=32", "--time=0", "--events="+transactions, "run")
 			if !strings.Contains(out, "reconnects:                          0 ") {
 				t.Errorf("sysbench reconnected:\n%s", out)
 			}
@@ -115,12 +114,11 @@ func classicSplittingNeverCrossesUsers(t *testing.T, args ...string) {
 	users := []user{bed.Users.App, bed.Users.Empty}
 	var lost, answered [2]atomic.Int64
 	var wg sync.WaitGroup
-	end := time.Now().Add(4 * time.Second)
 	for w := range 12 {
 		wg.Go(func() {
 			u := users[w%2]
 			want := u.Name + "@% " + bed.Database
-			for time.Now().Before(end) && !t.Failed() {
+			for range 20 {
 				c, err := tryConnectAs(t, p.addr, u, bed.Database)
 				if err != nil {
 					t.Errorf("login as %s: %v", u.Name, err)
@@ -148,9 +146,6 @@ func classicSplittingNeverCrossesUsers(t *testing.T, args ...string) {
 	wg.Wait()
 	for i, u := range users {
 		t.Logf("%s: %d statements, %d lost connections", u.Name, answered[i].Load(), lost[i].Load())
-		if answered[i].Load() < 100 {
-			t.Errorf("%s: only %d statements were answered", u.Name, answered[i].Load())
-		}
 		if lost[i].Load() > 0 {
 			t.Errorf("%s: %d connections were lost", u.Name, lost[i].Load())
 		}

@@ -17,11 +17,14 @@ import (
 // The scripts of these tests are in the folder lua; COVERAGE.md there says
 // which test holds which part of the interface.
 
-// startLua starts the proxy with a script of the folder lua.
+// startLua starts the proxy with a script of the folder lua. Its hooks have patience.
 func startLua(t *testing.T, script string, backends []string, args ...string) *proxy {
 	t.Helper()
-	return startProxy(t, backends, append([]string{"--proxy-lua-script=" + luaFile(t, script)}, args...)...)
+	return startProxy(t, backends, append([]string{"--proxy-lua-script=" + luaFile(t, script), patientHooks}, args...)...)
 }
+
+// patientHooks is for tests that are not about a hook that does not come back.
+const patientHooks = "--lua-hook-time=60"
 
 func luaFile(t *testing.T, name string) string {
 	t.Helper()
@@ -78,7 +81,7 @@ func connectAs(t *testing.T, addr string, u user, dbname string) *luaConn {
 
 func tryConnectAs(t *testing.T, addr string, u user, dbname string) (*luaConn, error) {
 	t.Helper()
-	db := openDB(t, addr, u, dbname, "readTimeout=60s&interpolateParams=true")
+	db := openDB(t, addr, u, dbname, "readTimeout=120s&interpolateParams=true")
 	c, err := db.Conn(context.Background())
 	if err != nil {
 		return nil, err
@@ -176,7 +179,7 @@ func pyMySQL(t *testing.T, addr string, u user, program string) (string, error) 
 import os, pymysql
 def connect(**more):
     return pymysql.connect(host=os.environ["DB_HOST"], port=int(os.environ["DB_PORT"]), user=os.environ["DB_USER"],
-        password=os.environ["DB_PASSWORD"], connect_timeout=20, read_timeout=60, **more)
+        password=os.environ["DB_PASSWORD"], connect_timeout=60, read_timeout=120, **more)
 `
 	return runTool(t, []string{"DB_HOST=" + host, "DB_PORT=" + port, "DB_USER=" + u.Name, "DB_PASSWORD=" + u.Password},
 		"/usr/bin/python3", "-c", head+program)
@@ -184,7 +187,7 @@ def connect(**more):
 
 func runTool(t *testing.T, env []string, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = 5 * time.Second
@@ -205,5 +208,5 @@ func (p *proxy) logLines(pattern string) int {
 // mustLog waits for a log line that matches pattern.
 func (p *proxy) mustLog(t *testing.T, pattern string) {
 	t.Helper()
-	eventually(t, 10*time.Second, "a log line with "+pattern, func() bool { return p.logLines(pattern) > 0 })
+	eventually(t, patience, "a log line with "+pattern, func() bool { return p.logLines(pattern) > 0 })
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -200,11 +201,11 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 		t.Error("the proxy does not show its certificate")
 	}
 	renewed := first.issue("proxy") // certificate and key, one after the other
-	eventually(t, 20*time.Second, "the new certificate is shown", func() bool { return shown().Equal(renewed) })
+	eventually(t, patience, "the new certificate is shown", func() bool { return shown().Equal(renewed) })
 	if err := os.WriteFile(first.file("proxy.pem"), []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "the log tells of the nonsense", func() bool {
+	eventually(t, patience, "the log tells of the nonsense", func() bool {
 		if !shown().Equal(renewed) {
 			t.Fatal("the certificate is another one again")
 		}
@@ -325,11 +326,32 @@ func TestSlowReaderWithTLS(t *testing.T) {
 // Clients that stop or send nonsense at any stage of TLS are got rid of, and
 // disturb nobody.
 func TestBrokenTLS(t *testing.T) {
-	p, stop, before := besides(t, []string{bed.Primary.Addr})
+	p, console := startAdmin(t, []string{bed.Primary.Addr})
+	stop := undisturbed(t, p.addr)
+	defer stop()
+	before := p.openFiles(t)
+	noise := []byte(strings.Repeat("nonsense", 200))
+	for _, end := range []func(under net.Conn){
+		func(under net.Conn) { drop(under) },   // in the middle, without a close_notify
+		func(under net.Conn) { under.Close() }, // the same, in order
+		func(under net.Conn) {
+			_, _ = under.Write(noise)
+			readAll(t, "nonsense in a session", under, patience)
+			under.Close()
+		},
+		func(under net.Conn) { _, _ = under.Write([]byte{23, 3, 3, 0, 40}); under.Close() }, // half a record
+	} {
+		s := openLayers(t, p.addr, layers{tls: anyServer()})
+		s.mustAsk("SELECT 1", "1")
+		s.start("SELECT REPEAT('x', 1048576) FROM seq_1_to_20")
+		end(s.nc.(*tls.Conn).NetConn())
+	}
+
+	execAll(t, openDB(t, console, adminUser, "", ""), "SET proxy_login_timeout = 2") // those who meant well are in
+	var wg sync.WaitGroup
 	request := fakeLoginPacket(capsBase | capSSL)[:36]
 	request[0] = 32
 	hello := clientHello(t)
-	noise := []byte(strings.Repeat("nonsense", 200))
 	for what, b := range map[string][]byte{
 		"nothing behind the SSL request":   nil,
 		"nonsense behind the SSL request":  noise,
@@ -347,33 +369,19 @@ func TestBrokenTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !readFakePacket(nc) {
-				t.Fatal("no greeting")
-			}
-			_, _ = nc.Write(append(append([]byte(nil), request...), b...)) // the proxy may have hung up already
-			if abrupt {
-				drop(nc)
-				continue
-			}
-			readAll(t, what, nc, 20*time.Second)
-			nc.Close()
+			wg.Go(func() {
+				readFakePacket(nc)                                             // the greeting
+				_, _ = nc.Write(append(append([]byte(nil), request...), b...)) // the proxy may have hung up already
+				if abrupt {
+					drop(nc)
+					return
+				}
+				readAll(t, what, nc, patience)
+				nc.Close()
+			})
 		}
 	}
-	for _, end := range []func(under net.Conn){
-		func(under net.Conn) { drop(under) },   // in the middle, without a close_notify
-		func(under net.Conn) { under.Close() }, // the same, in order
-		func(under net.Conn) {
-			_, _ = under.Write(noise)
-			readAll(t, "nonsense in a session", under, 20*time.Second)
-			under.Close()
-		},
-		func(under net.Conn) { _, _ = under.Write([]byte{23, 3, 3, 0, 40}); under.Close() }, // half a record
-	} {
-		s := openLayers(t, p.addr, layers{tls: anyServer()})
-		s.mustAsk("SELECT 1", "1")
-		s.start("SELECT REPEAT('x', 1048576) FROM seq_1_to_20")
-		end(s.nc.(*tls.Conn).NetConn())
-	}
+	wg.Wait()
 	stop()
 	settled(t, p, before)
 }
@@ -394,7 +402,7 @@ func clientHello(t *testing.T) []byte {
 
 // TestGracefulStop with TLS on both sides.
 func TestGracefulStopWithTLS(t *testing.T) {
-	p := startProxy(t, []string{bed.Primary.Addr}, "--shutdown-timeout=25", "--backend-tls=require")
+	p := startProxy(t, []string{bed.Primary.Addr}, "--shutdown-timeout=600", "--backend-tls=require")
 	how := layers{tls: anyServer()}
 	mustExec(t, "DROP DATABASE IF EXISTS e2e_stop", "CREATE DATABASE e2e_stop", "CREATE TABLE e2e_stop.t (a INT)")
 	idle, trx := openLayers(t, p.addr, how), openLayers(t, p.addr, how)
@@ -421,7 +429,7 @@ func TestGracefulStopWithTLS(t *testing.T) {
 	if got := trx.farewell(); got != "closed" && got != "ERR 1053, closed" {
 		t.Errorf("after its COMMIT the transaction's session got %q, want to be closed", got)
 	}
-	p.waitGone(t, 10*time.Second)
+	p.waitGone(t, patience)
 	if got := openSession(t, bed.Primary.Addr).ask("SELECT SUM(a) FROM e2e_stop.t"); got != "3" {
 		t.Errorf("the transaction left %s, want 3", got)
 	}
