@@ -327,9 +327,11 @@ func TestSlowReaderWithTLS(t *testing.T) {
 // Clients that stop or send nonsense at any stage of TLS are got rid of, and
 // disturb nobody.
 func TestBrokenTLS(t *testing.T) {
-	p, console := startAdmin(t, []string{bed.Primary.Addr})
+	p, admin := startAdmin(t, []string{bed.Primary.Addr})
 	stop := undisturbed(t, p.addr)
 	defer stop()
+	console := openDB(t, admin, adminUser, "", "")
+	execAll(t, console, "SET proxy_login_timeout = 60") // for those who mean well
 	before := p.openFiles(t)
 	noise := []byte(strings.Repeat("nonsense", 200))
 	for _, end := range []func(under net.Conn){
@@ -348,7 +350,7 @@ func TestBrokenTLS(t *testing.T) {
 		end(s.nc.(*tls.Conn).NetConn())
 	}
 
-	execAll(t, openDB(t, console, adminUser, "", ""), "SET proxy_login_timeout = 2") // those who meant well are in
+	execAll(t, console, "SET proxy_login_timeout = 2")
 	var wg sync.WaitGroup
 	request := fakeLoginPacket(capsBase | capSSL)[:36]
 	request[0] = 32
