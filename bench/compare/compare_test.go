@@ -8,12 +8,23 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"mysqlproxy/engine/enginetest"
 )
+
+func TestMain(m *testing.M) {
+	var err error
+	if sharedBins, err = os.MkdirTemp("", "compare-bins-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(sharedBins)
+	os.Exit(code)
+}
 
 // newBench builds the programs that tests need.
 func newBench(t *testing.T) *bench {
@@ -22,7 +33,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := parse([]string{"-contestants", "direct,floor", "-works", "point", "-window", "100ms"})
+	s, err := parse([]string{"-contestants", "direct,floor", "-works", "point", "-window", "20ms"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,9 +154,13 @@ func TestLoadFindsNoErrorInNullServerDirectlyAndThroughFloor(t *testing.T) {
 	for _, i := range all {
 		for _, args := range [][]string{
 			{"point"}, {"point", "-eof"}, {"execute"}, {"execute", "-eof"}, {"connect"},
-			{"bulk", "-bulk", "64000000", "-row", "1021"}, {"bulk", "-row", "16", "-bulk", "100000", "-eof"},
+			{"bulk", "-bulk", "64000000", "-row", "1021", "-answers", "3"}, {"bulk", "-row", "16", "-bulk", "100000", "-eof"},
 		} {
-			s, err := b.load(i, args[0], 20, append([]string{"-duration", "150ms", "-warmup", "50ms", "-password", "secret"}, args[1:]...)...)
+			conns := 20
+			if slices.Contains(args, "64000000") {
+				conns = 3
+			}
+			s, err := b.load(i, args[0], conns, append([]string{"-duration", "20ms", "-warmup", "20ms", "-answers", "200", "-password", "secret"}, args[1:]...)...)
 			if err != nil {
 				t.Errorf("%s, %v: %v", i.name, args, err)
 			}
@@ -202,10 +217,9 @@ func TestAContestantThatFailsIsNamedAndTheOthersGoOn(t *testing.T) {
 
 // TestAShortRun is the whole program but for sysbench and mysql-proxy.
 func TestAShortRun(t *testing.T) {
-	// Not bound to CPUs, and with windows that are long for what they measure:
-	// other tests run beside it.
+	// Not bound to CPUs: other tests run beside it.
 	err := run(t.Context(), strings.Fields("-write=false -unpinned -contestants direct,floor,haproxy -works point,execute,bulk,connect,idle,slow"+
-		" -conns 1,16 -rounds 3 -window 400ms -idle 300 -slow 1s"))
+		" -conns 1,16 -rounds 3 -window 20ms -idle 300 -slow 300ms"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +232,7 @@ func TestAShortRun(t *testing.T) {
 // to be the same, answer every query right, and survive a small storm.
 func TestAShortRunWithTLS(t *testing.T) {
 	err := run(t.Context(), strings.Fields("-write=false -unpinned -tls-contestants haproxy,mysql-proxy,haproxy-tls,mysql-proxy-tls,mysql-proxy-hybrid"+
-		" -works tls,handshakes -tls-conns 4 -rounds 2 -window 700ms -storm 30"))
+		" -works tls,handshakes -tls-conns 4 -rounds 2 -window 100ms -storm 30"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,8 +242,9 @@ func TestAShortRunWithTLS(t *testing.T) {
 }
 
 func TestAnEndedContextStopsEverything(t *testing.T) {
+	newBench(t) // so that nothing has to be built while the time runs
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(2*time.Second, cancel)
+	time.AfterFunc(time.Second, cancel)
 	if err := run(ctx, strings.Fields("-write=false -contestants direct,floor -works point -conns 1 -rounds 1000000")); err == nil {
 		t.Error("the run was not stopped")
 	}

@@ -160,6 +160,8 @@ func (b *bench) oursLine(port int, to backends) []string {
 	return []string{
 		b.proxy, "-P", fmt.Sprintf("127.0.0.1:%d", port), "-b", to.primary,
 		"--event-threads=1", fmt.Sprintf("--max-open-files=%d", b.files),
+		// A server that the machine has kept from answering is not down.
+		"--proxy-connect-timeout=60", "--proxy-login-timeout=60",
 	}
 }
 

@@ -271,19 +271,37 @@ func (s settings) takesPart(name string) bool {
 		s.does("sysbench") && slices.Contains(s.sysContestants, name) || s.does("sysbench-splitting") && slices.Contains(sysSplitContestants, name)
 }
 
+// sharedBins, if not empty, is a folder of programs that are not built again when
+// they are there: tests share one.
+var sharedBins string
+
 // bin is the path of a program built by build.
-func (b *bench) bin(name string) string { return filepath.Join(b.dir, name) }
+func (b *bench) bin(name string) string {
+	if sharedBins != "" {
+		return filepath.Join(sharedBins, name)
+	}
+	return filepath.Join(b.dir, name)
+}
+
+// built tells whether a program is there already.
+func (b *bench) built(name string) bool {
+	_, err := os.Stat(b.bin(name))
+	return err == nil
+}
 
 // build makes the programs that are needed.
 func (b *bench) build() error {
 	build := func(name, pkg string) error {
+		if b.built(name) {
+			return nil
+		}
 		_, err := b.procs.run(-1, "env", "CGO_ENABLED=0", "go", "build", "-C", b.root, "-trimpath", "-o", b.bin(name), pkg)
 		return err
 	}
 	if err := errors.Join(build("nullserver", "./bench/nullserver"), build("load", "./bench/load")); err != nil {
 		return err
 	}
-	if b.takesPart(floor) {
+	if b.takesPart(floor) && !b.built("floor") {
 		if _, err := b.procs.run(-1, "gcc", "-O2", "-Wall", "-std=gnu11", "-o", b.bin("floor"), filepath.Join(b.root, "bench", "floor.c")); err != nil {
 			return err
 		}

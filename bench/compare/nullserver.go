@@ -67,7 +67,8 @@ func (b *bench) replicaShare(to instance, w work, null *nullServer, during time.
 	if err != nil {
 		return 0, err
 	}
-	if _, err := b.load(to, w.mode, w.conns, "-duration", during.String()); err != nil {
+	// As many requests of each session that those of its login do not matter.
+	if _, err := b.load(to, w.mode, w.conns, "-duration", during.String(), "-answers", fmt.Sprint(500*w.conns)); err != nil {
 		return 0, err
 	}
 	after, err := null.counts(b.procs.ctx)

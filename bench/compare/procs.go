@@ -132,7 +132,7 @@ func (c *proc) pid() int { return c.cmd.Process.Pid }
 func (c *proc) stop() {
 	if c.stdin != nil {
 		_ = c.stdin.Close() // its end is what counts
-		if c.ended(20 * time.Second) {
+		if c.ended(2 * time.Minute) {
 			return
 		}
 	}
@@ -194,7 +194,7 @@ func (p *procs) run(cpu int, argv ...string) ([]byte, error) {
 
 // listening waits until something accepts connections at addr.
 func (p *procs) listening(c *proc, addr string) error {
-	for range 500 {
+	for begun := time.Now(); time.Since(begun) < time.Minute; {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
 			return conn.Close()

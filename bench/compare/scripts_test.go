@@ -13,7 +13,7 @@ import (
 func newScriptBench(t *testing.T, contestants string) (*bench, *nullServer) {
 	t.Helper()
 	b := newBench(t)
-	set, err := parse([]string{"-works", "scripts", "-script-contestants", contestants, "-contestants", "direct", "-unpinned", "-rounds", "3", "-window", "300ms"})
+	set, err := parse([]string{"-works", "scripts", "-script-contestants", contestants, "-contestants", "direct", "-unpinned", "-rounds", "3", "-window", "50ms"})
 	if err != nil {
 		t.Fatal(err)
 	}

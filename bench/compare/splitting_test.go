@@ -9,7 +9,7 @@ import (
 func newSplitBench(t *testing.T, contestants string) (*bench, *nullServer, []instance) {
 	t.Helper()
 	b := newBench(t)
-	set, err := parse([]string{"-works", "splitting", "-split-contestants", contestants, "-contestants", "direct", "-unpinned", "-rounds", "2", "-window", "300ms"})
+	set, err := parse([]string{"-works", "splitting", "-split-contestants", contestants, "-contestants", "direct", "-unpinned", "-rounds", "2", "-window", "50ms"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestSplittingReadsFromBothReplicasAndWritesToThePrimary(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := b.load(all[0], what.mode, 16, "-duration", "500ms")
+		s, err := b.load(all[0], what.mode, 16, "-duration", "100ms", "-answers", "3000")
 		if err != nil {
 			t.Fatal(err)
 		}

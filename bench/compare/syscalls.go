@@ -71,7 +71,7 @@ func (b *bench) syscallsOf(i instance, conns int) (calls map[string]int64, queri
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	s, err := b.load(i, "point", conns, "-warmup", "0s", "-duration", "2s", "-timeout", "30s")
+	s, err := b.load(i, "point", conns, "-warmup", "0s", "-duration", "2s")
 	if err != nil {
 		return nil, 0, err
 	}

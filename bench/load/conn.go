@@ -421,7 +421,7 @@ func (c *conn) answer(b []byte) {
 func (c *conn) compare(b []byte) (rest []byte, done bool, err error) {
 	if c.r.mode == "query" {
 		if rest, done, err = c.scan.take(b); done && err == nil {
-			err = c.r.answers.add(&c.scan)
+			err = c.r.sum.add(&c.scan)
 		}
 		return rest, done, err
 	}

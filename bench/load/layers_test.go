@@ -50,7 +50,7 @@ func TestTLSBothWays(t *testing.T) {
 				if o.tlsConfig, err = newTLSConfig(file, tt.hybrid); err != nil {
 					t.Fatal(err)
 				}
-				r := runUntilAnswered(t, o)
+				r := mustRun(t, o)
 				if r.Errors != 0 || r.TotalQueries == 0 || withoutSuite(r.TLS) != tt.want {
 					t.Errorf("%s: %d errors: %q; %d queries by %q", mode, r.Errors, r.FirstErrors, r.TotalQueries, r.TLS)
 				}
@@ -134,7 +134,7 @@ func packed(t *testing.T, algorithm string, b []byte) []byte {
 
 func TestCompressedAnswers(t *testing.T) {
 	const caps = wire.ServerCaps | wire.CapCompress | wire.CapZstd
-	plain := runUntilAnswered(t, optionsFor(script{caps: caps, answer: func(_ int, p []byte) []byte { return right(caps, p) }}.start(t), "query"))
+	plain := mustRun(t, optionsFor(script{caps: caps, answer: func(_ int, p []byte) []byte { return right(caps, p) }}.start(t), "query"))
 	for _, algorithm := range []string{"zlib", "zstd"} {
 		s := script{caps: caps, answer: func(_ int, p []byte) []byte { return right(caps, p) }}
 		s.pack = func(a []byte) []byte { return packed(t, algorithm, a) }
@@ -148,7 +148,7 @@ func TestCompressedAnswers(t *testing.T) {
 		for _, mode := range []string{"point", "bulk", "query"} {
 			o := optionsFor(addr, mode)
 			o.compress = algorithm
-			r := runUntilAnswered(t, o)
+			r := mustRun(t, o)
 			if r.Errors != 0 || r.TotalQueries == 0 {
 				t.Errorf("%s, %s: %d errors: %q; %d queries", algorithm, mode, r.Errors, r.FirstErrors, r.TotalQueries)
 			}
@@ -158,7 +158,7 @@ func TestCompressedAnswers(t *testing.T) {
 		}
 		o := optionsFor(spoilt.start(t), "point")
 		o.compress = algorithm
-		if r := runUntilAnswered(t, o); r.Errors == 0 {
+		if r := mustRun(t, o); r.Errors == 0 {
 			t.Errorf("%s: no error of a bit that is wrong", algorithm)
 		}
 	}
@@ -222,7 +222,7 @@ func TestArrivalsComeAtTheirRate(t *testing.T) {
 		ready := 0
 		o.onReady = func() { ready++ }
 		begun := time.Now()
-		r := runUntilAnswered(t, o)
+		r := mustRun(t, o)
 		// Not more than were due, however slow the machine is.
 		if r.Errors != 0 || r.TotalQueries == 0 || float64(r.TotalQueries) > 1+o.arrivals*time.Since(begun).Seconds() || ready == 0 {
 			t.Errorf("%s: %d errors: %q; %d answers, ready %d times", mode, r.Errors, r.FirstErrors, r.TotalQueries, ready)

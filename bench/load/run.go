@@ -18,6 +18,7 @@ type options struct {
 	conns                    int
 	warmup, duration         time.Duration
 	timeout                  time.Duration
+	answers                  int64 // that the window has at least
 	user, password, database string
 	bulk                     int64
 	row                      int
@@ -70,8 +71,9 @@ type runner struct {
 	closed  int     // slots that are not coming back
 	number  uint32
 	began   time.Duration    // of the window
+	ended   bool             // the standard input: so does the window
 	cpu     [2]time.Duration // of the processes at -pid and -backend-pid, when the window began
-	answers answerSum
+	sum     answerSum
 	hist    histogram
 	report  report
 	buf     [256 << 10]byte
@@ -147,7 +149,7 @@ func (r *runner) loop() error {
 				if err := r.poll.Del(0); err != nil {
 					return fmt.Errorf("watch the standard input: %w", err)
 				}
-				r.until = 0
+				r.until, r.ended = 0, true
 			}
 		}
 		if r.mode == "slow" && r.phase != phaseLogin {
@@ -226,6 +228,10 @@ func (r *runner) turn() error {
 		if r.now < r.until {
 			break
 		}
+		if r.wants() && r.now < r.began+r.duration+r.timeout {
+			r.until = r.now + tick
+			break
+		}
 		if err := r.sampleCPU(); err != nil {
 			return err
 		}
@@ -245,6 +251,17 @@ func (r *runner) turn() error {
 	case phaseOver:
 	}
 	return nil
+}
+
+// wants says whether the window must not end yet.
+func (r *runner) wants() bool {
+	switch {
+	case r.ended || r.mode == "idle":
+		return false
+	case r.mode == "slow":
+		return r.report.Bytes < int64(float64(r.rate)*r.duration.Seconds())
+	}
+	return r.hist.n < r.answers
 }
 
 // sampleCPU is called once, at the end of the window.
@@ -274,7 +291,7 @@ func (r *runner) finish() {
 		p.QPS = float64(p.Queries) / p.Seconds
 		p.CPUPerQuery = p.CPUSeconds * 1e6 / float64(p.Queries)
 	}
-	p.AnswerBytes, p.AnswerSum = r.answers.bytes, r.answers.String()
+	p.AnswerBytes, p.AnswerSum = r.sum.bytes, r.sum.String()
 	us := func(d time.Duration) float64 { return float64(d) / 1e3 }
 	p.P50, p.P99, p.Max = us(r.hist.quantile(.50)), us(r.hist.quantile(.99)), us(r.hist.max)
 }
