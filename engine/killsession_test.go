@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	. "mysqlproxy/engine/enginetest"
 	"mysqlproxy/packet"
@@ -41,6 +42,7 @@ func (w *world) only(state string) (SessionFigures, error) {
 		if len(s) == 1 && s[0].State == state {
 			return s[0], nil
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

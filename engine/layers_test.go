@@ -152,7 +152,7 @@ func TestServerSpeaksWhileTheKeyIsUsed(t *testing.T) {
 				close(used)
 				select {
 				case <-spoken:
-				case <-time.After(2 * time.Second):
+				case <-time.After(Patience):
 				}
 				return passwordKey()
 			}

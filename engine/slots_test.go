@@ -339,7 +339,7 @@ func TestStormOfWaitingClients(t *testing.T) {
 // Sessions that multiplex hand the few that there are to each other, and do not
 // open new ones.
 func TestFewSessionsGoFromHandToHand(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t).inTime() // loops look now and then who could rest
 	cluster := &simCluster{caps: ModernCaps, written: map[int]uint64{}}
 	s := w.serverOf(func(_ int, c *Conn) error {
 		s := &simSession{simCluster: cluster, c: c, replica: -1, caps: ModernCaps, temps: map[string]bool{}}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"mysqlproxy/engine"
+	"mysqlproxy/engine/enginetest"
 )
 
 // told is a source that tells what a test says.
@@ -102,7 +103,7 @@ func talk(t *testing.T, addr, text string) string {
 	}
 	defer c.Close()
 	_, _ = c.Write([]byte(text)) // the answer may have come before all was taken
-	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(enginetest.Patience))
 	b, err := io.ReadAll(c)
 	if ne, ok := err.(net.Error); ok && ne.Timeout() {
 		t.Fatalf("%.40q: no end of the answer", text)
@@ -360,7 +361,7 @@ func TestAClientThatLeaves(t *testing.T) {
 
 // An answer that is under way when the server stops is finished.
 func TestStop(t *testing.T) {
-	h, err := ListenHTTP(netip.MustParseAddrPort("127.0.0.1:0"), slog.New(slog.DiscardHandler))
+	h, err := ListenHTTP(netip.MustParseAddrPort(enginetest.FreeAddr(t)), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
