@@ -26,7 +26,8 @@ type traces struct {
 	before     where // the last statement ran there
 	found      bool  // FOUND_ROWS() is that of the read at the reader
 	counts     bool  // ROW_COUNT() is
-	zero       bool  // ROW_COUNT() is 0 at home
+	zero       bool  // ROW_COUNT() is 0 at home,
+	some       bool  // or above: MySQL's CALL hands it on
 	warned     bool  // there may be warnings at home,
 	stale      bool  // but those would be gone: a read that clears them was at the reader
 	readWarned bool  // the read has left warnings at the reader
@@ -53,8 +54,8 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 		asks = found && t.found || t.counts && (!found || bytes.Contains(text, []byte("_count")))
 	}
 	// May ask, or read itself. It is not worth a transaction that is begun by it, nor
-	// messages that are lost by it.
-	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0 || leavesRows(sql)) && !sp.transacts() && !t.newer()
+	// messages or a number of rows that are lost by it.
+	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0 || leavesRows(sql)) && !sp.transacts() && !t.newer() && !t.some
 	// What is to be cleared at home is cleared before a transaction begins.
 	clears := t.stale && st.Effects&(packet.EffectBegin|packet.EffectSetVariables|packet.EffectSetOpaque|packet.EffectUse) != 0 && !sp.transacts()
 	if !asks && !hides && !clears && !t.readWarned && !(st.Route == packet.RouteLast && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
@@ -200,9 +201,9 @@ func (t *traces) leaves(at where, was outcome, why RouteReason, clears bool) {
 	switch was.command {
 	case packet.ComStatistics:
 	case packet.ComStmtPrepare:
-		t.counts, t.zero = t.counts && !was.failed, t.zero && !was.failed
+		t.counts, t.zero, t.some = t.counts && !was.failed, t.zero && !was.failed, t.some && !was.failed
 	default:
-		t.counts, t.zero = false, was.zero
+		t.counts, t.zero, t.some = false, was.zero, was.some
 	}
 	switch was.command {
 	case packet.ComPing, packet.ComStatistics, packet.ComDebug, packet.ComStmtReset, packet.ComInitDB, packet.ComSetOption:

@@ -49,6 +49,16 @@ func TestMessagesOfCommandsBesideThoseOfAReadElsewhere(t *testing.T) {
 	}
 }
 
+// MySQL's CALL tells the number of rows of the statement before, so none gets in
+// between that has one.
+func TestCallBehindAWriteBehindARead(t *testing.T) {
+	row := (&packet.OK{AffectedRows: 1, Status: packet.StatusAutocommit}).Append(nil, 0)
+	split(t,
+		steps(gets("UPDATE t SET a=1", SendPacket(1, row)), gets("CALL p()", SendPacket(1, row)), ExpectEnd()),
+		steps(gets("SELECT a FROM t", one("r")), gone),
+		steps(asks("SELECT a FROM t", sees("r")), asks("UPDATE t SET a=1", ExpectPacket(1, row)), asks("CALL p()", ExpectPacket(1, row))))
+}
+
 // What commands that are no statements leave of a read's FOUND_ROWS() and ROW_COUNT().
 func TestCountsOfAReadBehindOtherCommands(t *testing.T) {
 	ping, other, back := []byte{byte(packet.ComPing)}, []byte("\x02other"), []byte("\x02first")

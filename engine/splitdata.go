@@ -173,7 +173,7 @@ type outcome struct {
 	command       packet.Command
 	writes        bool // the command may have written
 	rows          bool // it was a statement that ended in rows
-	zero          bool // it has affected none
+	zero, some    bool // it has affected none, or some rows
 	failed, warns bool
 	told          bool // the server had the occasion to say what the command did
 	keepsID       bool // LAST_INSERT_ID() is what it was
@@ -186,7 +186,7 @@ func (s *server) outcome() outcome {
 	ok, affected, id := s.resp.Counted() // the EOF behind rows has no place for it
 	statement := x.Command == packet.ComQuery || x.Command == packet.ComStmtExecute || x.Command == packet.ComStmtBulkExecute
 	return outcome{
-		command: x.Command, writes: x.writes, rows: !ok && !s.resp.Failed() && statement, zero: ok && affected == 0 && x.Command != packet.ComSetOption && x.Command != packet.ComDebug, failed: s.resp.Failed(),
+		command: x.Command, writes: x.writes, rows: !ok && !s.resp.Failed() && statement, zero: ok && affected == 0 && x.Command != packet.ComSetOption && x.Command != packet.ComDebug, some: ok && affected > 0, failed: s.resp.Failed(),
 		warns: s.resp.Warnings() != 0 || x.Command == packet.ComFieldList, // of which MySQL says nothing
 		told:  (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed(), open: s.inTransaction(), keepsID: ok && id == 0,
 	}
