@@ -21,19 +21,21 @@ import (
 type mode struct {
 	name     string
 	replicas int      // read-only backends; the last one of several lags
+	players  int      // scripts at a time
 	args     []string // further options
-	asked    bool     // only if E2E_MODE names it
 }
 
 var differentialModes = modesFrom(os.Getenv("E2E_MODE"))
 
 func modesFrom(only string) (list []mode) {
 	for _, m := range []mode{
-		{name: "plain"},
-		{name: "splitting", replicas: 2},
-		{name: "multiplexing", replicas: 2, args: []string{"--multiplex=on", "--multiplex-delay=0"}, asked: true},
+		{name: "plain", players: 3},
+		{name: "splitting", replicas: 2, players: 12},
+		{name: "multiplexing", replicas: 2, players: 12, args: []string{"--multiplex=on", "--multiplex-delay=0"}},
+		// One session with each server for all clients: who has one that nobody else can have keeps the others waiting.
+		{name: "pool-of-one", replicas: 2, players: 3, args: []string{"--multiplex=on", "--multiplex-delay=0", "--pool-max-sessions=1", "--pool-wait=" + seconds(patience)}},
 	} {
-		if m.name == only || only == "" && !m.asked {
+		if m.name == only || only == "" {
 			list = append(list, m)
 		}
 	}
@@ -108,11 +110,12 @@ func differential(t *testing.T, m mode) {
 	p := startProxy(t, []string{bed.Primary.Addr}, args...)
 	a := newArena(t, bed, p.addr)
 	defer a.stop()
+	a.players, a.shares = m.players, slices.Contains(m.args, "--multiplex=on")
 	if m.replicas > 0 {
 		defer readsAtReplicas(t, m.replicas)()
 		a.tracks = true
 		// Longer than reads stay with the primary once a replica was behind.
-		a.pause, a.players = 120*time.Millisecond, 12
+		a.pause = 120 * time.Millisecond
 		a.withholds = extCacheMetadata                         // a statement may be prepared at two servers
 		a.attrs = map[string]string{"_client_name": "pymysql"} // one that gives its password to whoever has a key
 	}

@@ -53,8 +53,7 @@ func startBinary(t *testing.T, path string, backends []string, args ...string) *
 	p := &proxy{addr: enginetest.FreeAddr(t), logDir: t.TempDir(), gone: make(chan struct{})}
 	all := []string{"-P", p.addr, "--log-level=info", "--log-file=" + filepath.Join(p.logDir, "log"), "--event-threads=2"}
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--defaults-file=") }) { // which has lower rank
-		seconds := strconv.Itoa(int(patience.Seconds()))
-		all = append(all, "--proxy-connect-timeout="+seconds, "--proxy-login-timeout="+seconds)
+		all = append(all, "--proxy-connect-timeout="+seconds(patience), "--proxy-login-timeout="+seconds(patience))
 	}
 	for _, b := range backends {
 		all = append(all, "-b", b)
@@ -79,6 +78,9 @@ func startBinary(t *testing.T, path string, backends []string, args ...string) *
 	p.waitListening(t)
 	return p
 }
+
+// seconds is d as options have it.
+func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
 
 // dependOnSources looks at the sources that the binaries are built from, so that
 // go test does not take this package's last result for a proxy that has changed.
