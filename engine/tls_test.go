@@ -323,16 +323,22 @@ func compressing(client, backend packet.Capability) func(*Config) {
 // compressed server are its own business; the client's are right.
 func TestCompressionOnEitherSide(t *testing.T) {
 	const none, zlib, zstd = packet.Capability(0), packet.CapCompress, packet.CapZstd
-	large := string(bytes.Repeat([]byte("a row of some length "), 300_000))
-	rows, _ := Result(nil, 1, Caps, 0, "first", large, "last")
-	oddRows, _ := Result(nil, 9, Caps, 0, "first", large, "last")
-	query, long := Query("SELECT"), packet.AppendPacket(nil, 0, Query(large))
+	query := Query("SELECT")
 	file := append(packet.AppendPacket(nil, 2, []byte("1,2\n")), packet.AppendPacket(nil, 3, nil)...)
 	for _, client := range []packet.Capability{none, zlib, zstd} {
 		for _, server := range []packet.Capability{none, zlib, zstd} {
 			for _, secret := range []bool{false, true} {
 				for _, scripts := range []bool{false, true} {
 					t.Run(fmt.Sprintf("client %s, server %s, TLS %t, script %t", client, server, secret, scripts), func(t *testing.T) {
+						n := 30_000 // more than the proxy holds for a slow peer; with all layers at once much more
+						if client|server == zlib|zstd && secret && scripts {
+							n = 300_000
+						}
+						large := string(bytes.Repeat([]byte("a row of some length "), n))
+						rows, _ := Result(nil, 1, Caps, 0, "first", large, "last")
+						oddRows, _ := Result(nil, 9, Caps, 0, "first", large, "last")
+						long := packet.AppendPacket(nil, 0, Query(large))
+
 						w := newWorld(t)
 						shown := capsTLS | zlib | zstd
 						g, offered := Greeting(shown), Greeting(capsTLS|server)
