@@ -72,3 +72,16 @@ func on(t *testing.T, list []flavour, test func(t *testing.T)) {
 		})
 	}
 }
+
+// onOwnServers runs a test with a MariaDB and with MySQL, side by side: it starts
+// servers of its own.
+func onOwnServers(t *testing.T, test func(t *testing.T, flavour string)) {
+	for _, f := range flavours {
+		if f.name != "mariadb11.8" || len(flavours) == 1 {
+			t.Run(f.name, func(t *testing.T) {
+				t.Parallel()
+				test(t, f.name)
+			})
+		}
+	}
+}

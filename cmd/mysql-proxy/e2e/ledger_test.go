@@ -37,7 +37,7 @@ const ledgerWriters = 8
 // createLedger makes its table at the primary.
 func createLedger(t *testing.T) {
 	t.Helper()
-	mustExec(t, "DROP TABLE IF EXISTS "+bed.Database+".ledger", "CREATE TABLE "+bed.Database+".ledger (id BIGINT NOT NULL, writer INT NOT NULL, KEY (id))")
+	mustExec(t, "DROP TABLE IF EXISTS "+servers(t).Database+".ledger", "CREATE TABLE "+servers(t).Database+".ledger (id BIGINT NOT NULL, writer INT NOT NULL, KEY (id))")
 }
 
 // startLedger has clients write until end is called.
@@ -73,7 +73,7 @@ func (l *ledger) connection(writer int) (more bool) {
 		return false
 	default:
 	}
-	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=60s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, l.addr, bed.Database))
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=60s&interpolateParams=true", servers(l.t).Users.App.Name, servers(l.t).Users.App.Password, l.addr, servers(l.t).Database))
 	if err != nil {
 		l.t.Error(err)
 		return false
@@ -178,7 +178,7 @@ func (l *ledger) check(servers ...server) {
 func usersFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(path, []byte(bed.Users.App.Name+":"+bed.Users.App.Password+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(servers(t).Users.App.Name+":"+servers(t).Users.App.Password+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return "--users-file=" + path
@@ -187,7 +187,7 @@ func usersFile(t *testing.T) string {
 // ledgerOf is how often each write is at a server.
 func ledgerOf(t *testing.T, s server) map[int64]int {
 	t.Helper()
-	db := openDB(t, s.Addr, bed.Users.App, bed.Database, "")
+	db := openDB(t, s.Addr, servers(t).Users.App, servers(t).Database, "")
 	defer db.Close()
 	rows, err := db.Query("SELECT id, COUNT(*) FROM ledger GROUP BY id")
 	if err != nil {
@@ -223,24 +223,18 @@ func (l *ledger) ackedAfter(at time.Time) (ids []int64) {
 
 // A replica that is killed, and one that is stopped, under load: no read and no write
 // fails.
-func TestReplicaFailsUnderLoad(t *testing.T) {
-	for _, f := range flavours {
-		if f.name != "mariadb11.8" || len(flavours) == 1 {
-			t.Run(f.name, func(t *testing.T) { testReplicaFailsUnderLoad(t, f.name) })
-		}
-	}
-}
+func TestReplicaFailsUnderLoad(t *testing.T) { onOwnServers(t, testReplicaFailsUnderLoad) }
 
 func testReplicaFailsUnderLoad(t *testing.T, flavour string) {
 	p := startProbed(t, flavour, sluggish, patientConnects)
 	createLedger(t)
-	for _, r := range bed.Replicas {
+	for _, r := range servers(t).Replicas {
 		eventually(t, patience, r.Name+" has the table", func() bool { return hasLedger(t, r) })
 	}
 	l := startLedger(t, p.addr)
 	r, end := startReads(t, p)
 	r.goOn(t)
-	first, second := bed.Replicas[0], bed.Replicas[1]
+	first, second := servers(t).Replicas[0], servers(t).Replicas[1]
 	for _, event := range []struct {
 		s               server
 		fails, recovers string
@@ -250,12 +244,12 @@ func testReplicaFailsUnderLoad(t *testing.T, flavour string) {
 		{first, "pause", "resume"},
 	} {
 		since, at := p.logEnd(), time.Now()
-		bed.control(t, event.fails+" "+event.s.Name)
+		servers(t).control(t, event.fails+" "+event.s.Name)
 		p.told(t, since, "backend is down", event.s.Addr)
 		t.Logf("%s %s, seen after %v", event.fails, event.s.Name, time.Since(at))
 		r.goOn(t)
 		since = p.logEnd()
-		bed.control(t, event.recovers+" "+event.s.Name)
+		servers(t).control(t, event.recovers+" "+event.s.Name)
 		p.told(t, since, "backend is up", event.s.Addr)
 		r.goOn(t)
 	}
@@ -263,11 +257,11 @@ func testReplicaFailsUnderLoad(t *testing.T, flavour string) {
 	l.goesOn(time.Now())
 	l.end()
 	l.wantNoDoubt()
-	l.check(bed.Primary)
+	l.check(servers(t).Primary)
 }
 
 func hasLedger(t *testing.T, s server) bool {
-	db := openDB(t, s.Addr, bed.Users.App, bed.Database, "")
+	db := openDB(t, s.Addr, servers(t).Users.App, servers(t).Database, "")
 	defer db.Close()
 	_, err := db.Exec("SELECT COUNT(*) FROM ledger")
 	return err == nil
@@ -276,23 +270,17 @@ func hasLedger(t *testing.T, s server) bool {
 // A primary that is killed under load, and its replica promoted: writes go on there,
 // and each that was acknowledged is there once. The old one comes back, takes writes,
 // and gets none.
-func TestPrimaryFailsUnderLoad(t *testing.T) {
-	for _, f := range flavours {
-		if f.name != "mariadb11.8" || len(flavours) == 1 {
-			t.Run(f.name, func(t *testing.T) { testPrimaryFailsUnderLoad(t, f.name) })
-		}
-	}
-}
+func TestPrimaryFailsUnderLoad(t *testing.T) { onOwnServers(t, testPrimaryFailsUnderLoad) }
 
 func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
-	ownTestbed(t, "--flavour="+flavour, "--replicas=1")
+	ownServers(t, "--flavour="+flavour, "--replicas=1")
 	options := readyForProbes(t)
 	createLedger(t)
-	first, second := bed.Primary, bed.Replicas[0]
+	first, second := servers(t).Primary, servers(t).Replicas[0]
 	synchronous(t)
 	http := enginetest.FreeAddr(t)
 	p := startProxy(t, []string{first.Addr, second.Addr}, append(options, "--roles=auto", "--failover-wait=300", "--http-address="+http, patientProbes, patientConnects, usersFile(t))...)
-	defer func() { bed.Replicas = nil }() // it is promoted, and writes by itself then
+	defer func() { servers(t).Replicas = nil }() // it is promoted, and writes by itself then
 
 	l := startLedger(t, p.addr)
 	r, end := startReads(t, p)
@@ -305,7 +293,7 @@ func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
 	open.mustAsk("INSERT INTO ledger VALUES (-2, -1)", "OK")
 
 	since := p.logEnd()
-	bed.control(t, "kill "+first.Name)
+	servers(t).control(t, "kill "+first.Name)
 	p.told(t, since, "no server takes writes")
 	if got := open.ask("INSERT INTO ledger VALUES (-3, -1)"); got != "ERR 2013" && got != "closed" && got != "ERR 2013, closed" {
 		t.Errorf("in a transaction a client hears %q, want ERR 2013 or a close", got)
@@ -325,7 +313,7 @@ func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
 	r.goOn(t)
 
 	since = p.logEnd()
-	bed.control(t, "start "+first.Name)
+	servers(t).control(t, "start "+first.Name)
 	p.told(t, since, "more than one server is writable", "writes go to "+second.Addr+" only")
 	if n := samples(t, http)["mysql_proxy_split_brains_total"]; n != 1 {
 		t.Errorf("%v split brains are counted, want 1", n)
@@ -346,9 +334,9 @@ func testPrimaryFailsUnderLoad(t *testing.T, flavour string) {
 // synchronous has the primary acknowledge a write when the replica has received it.
 func synchronous(t *testing.T) {
 	t.Helper()
-	first, second := bed.Primary, bed.Replicas[0]
+	first, second := servers(t).Primary, servers(t).Replicas[0]
 	clients := "Rpl_semi_sync_master_clients"
-	if bed.mysql() {
+	if servers(t).mysql() {
 		clients = "Rpl_semi_sync_source_clients"
 		replicate(t, first, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
 			"SET GLOBAL rpl_semi_sync_source_timeout = 3600000", "SET GLOBAL rpl_semi_sync_source_enabled = 1")
@@ -358,7 +346,7 @@ func synchronous(t *testing.T) {
 		replicate(t, second, "SET GLOBAL rpl_semi_sync_slave_enabled = 1")
 	}
 	replicate(t, second, "STOP SLAVE IO_THREAD", "START SLAVE IO_THREAD")
-	db := openDB(t, first.Addr, bed.Users.App, "", "")
+	db := openDB(t, first.Addr, servers(t).Users.App, "", "")
 	defer db.Close()
 	eventually(t, patience, "the replica is a semi-synchronous one", func() bool { return status(t, db, clients) == "1" })
 }
@@ -366,7 +354,7 @@ func synchronous(t *testing.T) {
 // applied tells whether a replica has applied all that it has received.
 func applied(t *testing.T, s server) bool {
 	t.Helper()
-	db := openDB(t, s.Addr, bed.Users.App, "", "")
+	db := openDB(t, s.Addr, servers(t).Users.App, "", "")
 	defer db.Close()
 	rows, err := db.Query("SHOW REPLICA STATUS")
 	if err != nil {

@@ -27,27 +27,18 @@ type live struct {
 	console *sql.DB
 }
 
-// liveOn runs a test with a MariaDB and with MySQL.
-func liveOn(t *testing.T, test func(t *testing.T, flavour string)) {
-	for _, f := range flavours {
-		if f.name != "mariadb11.8" || len(flavours) == 1 {
-			t.Run(f.name, func(t *testing.T) { test(t, f.name) })
-		}
-	}
-}
-
 // startLive starts a primary, two replicas, and a proxy that has them, and these lines,
 // in its defaults-file.
 func startLive(t *testing.T, flavour string, lines ...string) *live {
 	t.Helper()
-	ownTestbed(t, "--flavour="+flavour, "--replicas=2")
+	ownServers(t, "--flavour="+flavour, "--replicas=2")
 	admin := enginetest.FreeAddr(t)
 	l := &live{t: t, file: filepath.Join(t.TempDir(), "proxy.cnf"), fixed: []string{
 		"plugins = proxy, admin", "admin-address = " + admin, "admin-username = admin", "admin-password = secret",
 		"proxy-login-timeout = 60", "proxy-connect-timeout = 60", // none of these tests is about a server that is slow
-		"proxy-backend-addresses = " + bed.Primary.Addr,
+		"proxy-backend-addresses = " + servers(t).Primary.Addr,
 	}}
-	l.write(append(lines, replicaLine(bed.Replicas...))...)
+	l.write(append(lines, replicaLine(servers(t).Replicas...))...)
 	l.proxy = startProxy(t, nil, "--defaults-file="+l.file)
 	l.console = openDB(t, admin, user{Name: "admin", Password: "secret"}, "", "")
 	return l
@@ -121,12 +112,12 @@ func (l *live) wants(addr, duty string) {
 // sessionsAt is how many connections of the application's user a server has.
 func sessionsAt(t *testing.T, s server) (n int) {
 	t.Helper()
-	db, err := sql.Open("mysql", bed.Users.Root.Name+"@unix("+s.Socket+")/") // who sees them all
+	db, err := sql.Open("mysql", servers(t).Users.Root.Name+"@unix("+s.Socket+")/") // who sees them all
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if err := db.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE user = ?", bed.Users.App.Name).Scan(&n); err != nil {
+	if err := db.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE user = ?", servers(t).Users.App.Name).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -152,13 +143,13 @@ type workers struct {
 // test's failure, as is a read that misses what the client has written before.
 func startWorkers(t *testing.T, p *proxy, reads bool) *workers {
 	t.Helper()
-	mustExec(t, "CREATE TABLE IF NOT EXISTS "+bed.Database+".live (id INT PRIMARY KEY, v INT NOT NULL)", "TRUNCATE "+bed.Database+".live")
+	mustExec(t, "CREATE TABLE IF NOT EXISTS "+servers(t).Database+".live (id INT PRIMARY KEY, v INT NOT NULL)", "TRUNCATE "+servers(t).Database+".live")
 	w := &workers{over: make(chan struct{}), reads: reads}
 	for i := range w.done {
-		mustExec(t, fmt.Sprintf("INSERT INTO %s.live VALUES (%d, 0)", bed.Database, i))
+		mustExec(t, fmt.Sprintf("INSERT INTO %s.live VALUES (%d, 0)", servers(t).Database, i))
 	}
-	for _, s := range bed.Replicas {
-		db := openDB(t, s.Addr, bed.Users.App, bed.Database, "")
+	for _, s := range servers(t).Replicas {
+		db := openDB(t, s.Addr, servers(t).Users.App, servers(t).Database, "")
 		eventually(t, patience, s.Name+" has the rows", func() bool {
 			var n int
 			return db.QueryRow("SELECT COUNT(*) FROM live").Scan(&n) == nil && n == len(w.done)
@@ -187,7 +178,7 @@ func (w *workers) end() {
 // connection works on for a while, and tells whether there is more to do. What it has
 // written itself it has to read.
 func (w *workers) connection(t *testing.T, p *proxy, i int) (more bool) {
-	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=60s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, p.addr, bed.Database))
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=60s&interpolateParams=true", servers(t).Users.App.Name, servers(t).Users.App.Password, p.addr, servers(t).Database))
 	if err != nil {
 		t.Error(err)
 		return false
@@ -274,17 +265,17 @@ func (l *live) getsReads(s server) {
 
 // Replicas are drained, one after the other, twenty times, and are left by every
 // session; the clients do not notice.
-func TestDrainUnderLoad(t *testing.T) { liveOn(t, testDrainUnderLoad) }
+func TestDrainUnderLoad(t *testing.T) { onOwnServers(t, testDrainUnderLoad) }
 
 func testDrainUnderLoad(t *testing.T, flavour string) {
 	l := startLive(t, flavour)
 	w := startWorkers(t, l.proxy, false)
 	w.goOn(t)
-	if n := sessionsAt(t, bed.Replicas[0]) + sessionsAt(t, bed.Replicas[1]); n == 0 {
+	if n := sessionsAt(t, servers(t).Replicas[0]) + sessionsAt(t, servers(t).Replicas[1]); n == 0 {
 		t.Error("nobody has a session with a replica")
 	}
 	for round := range 20 {
-		s := bed.Replicas[round%2]
+		s := servers(t).Replicas[round%2]
 		if err := l.says("DRAIN '" + s.Addr + "'"); err != nil {
 			t.Fatal(err)
 		}
@@ -312,14 +303,14 @@ func (w *workers) total() (n int64) {
 
 // The first of two read/write servers is drained twenty times, and is online again:
 // the sessions, with their transactions, go over to the other one and back.
-func TestDrainOfAWriterUnderLoad(t *testing.T) { liveOn(t, testDrainOfAWriterUnderLoad) }
+func TestDrainOfAWriterUnderLoad(t *testing.T) { onOwnServers(t, testDrainOfAWriterUnderLoad) }
 
 func testDrainOfAWriterUnderLoad(t *testing.T, flavour string) {
 	l := startLive(t, flavour, "failover = ordered")
-	first, second := bed.Primary, bed.Replicas[0]
+	first, second := servers(t).Primary, servers(t).Replicas[0]
 	w := startWorkers(t, l.proxy, true)
 	l.fixed[len(l.fixed)-1] += ", " + second.Addr
-	l.write("failover = ordered", replicaLine(bed.Replicas[1]))
+	l.write("failover = ordered", replicaLine(servers(t).Replicas[1]))
 	if err := l.says("RELOAD"); err != nil {
 		t.Fatal(err)
 	}
@@ -353,13 +344,13 @@ func testDrainOfAWriterUnderLoad(t *testing.T, flavour string) {
 
 // The file is read again a hundred times, by a signal and by the console, every other
 // time with a fault in it; the clients do not notice.
-func TestReloadUnderLoad(t *testing.T) { liveOn(t, testReloadUnderLoad) }
+func TestReloadUnderLoad(t *testing.T) { onOwnServers(t, testReloadUnderLoad) }
 
 func testReloadUnderLoad(t *testing.T, flavour string) {
 	l := startLive(t, flavour, "log-level = message")
 	w := startWorkers(t, l.proxy, false)
 	w.goOn(t)
-	a, b := bed.Replicas[0], bed.Replicas[1]
+	a, b := servers(t).Replicas[0], servers(t).Replicas[1]
 	good := [][]string{
 		{replicaLine(a)},
 		{replicaLine(b), "proxy-connect-timeout = 50"},

@@ -27,6 +27,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -170,6 +171,39 @@ func ownTestbed(t *testing.T, args ...string) {
 	bed = own
 }
 
+// own are the servers of tests that have their own and run beside others, by the
+// tests' names.
+var own sync.Map
+
+// ownServers starts servers for one test, which may kill them. Unlike those of
+// ownTestbed they are found by what looks for the servers of this test only.
+func ownServers(t *testing.T, args ...string) {
+	t.Helper()
+	b, err := startTestbed(binDir, args...)
+	if b != nil {
+		t.Cleanup(b.stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Store(t.Name(), b)
+	t.Cleanup(func() { own.Delete(t.Name()) })
+}
+
+// servers are a test's own, or those of the one that it is a part of, or bed.
+func servers(t *testing.T) *testbed {
+	for name := t.Name(); ; {
+		if b, ok := own.Load(name); ok {
+			return b.(*testbed)
+		}
+		i := strings.LastIndexByte(name, '/')
+		if i < 0 {
+			return bed
+		}
+		name = name[:i]
+	}
+}
+
 func startTestbed(dir string, args ...string) (*testbed, error) {
 	args = append([]string{"run", "--json", "--stdin", "--dir=" + dir}, args...)
 	b := &testbed{cmd: exec.Command(filepath.Join(dir, "testbed"), args...)}
@@ -243,7 +277,7 @@ func openDB(t *testing.T, addr string, u user, dbname, params string) *sql.DB {
 // mustExec runs statements directly on the primary.
 func mustExec(t *testing.T, statements ...string) {
 	t.Helper()
-	db := openDB(t, bed.Primary.Addr, bed.Users.App, "", "")
+	db := openDB(t, servers(t).Primary.Addr, servers(t).Users.App, "", "")
 	defer db.Close()
 	for _, q := range statements {
 		if _, err := db.Exec(q); err != nil {

@@ -33,12 +33,12 @@ const (
 // and a proxy that splits and probes.
 func startProbed(t *testing.T, flavour string, args ...string) *proxy {
 	t.Helper()
-	ownTestbed(t, "--flavour="+flavour, "--replicas=2")
+	ownServers(t, "--flavour="+flavour, "--replicas=2")
 	args = append(readyForProbes(t), args...)
-	for _, r := range bed.Replicas {
+	for _, r := range servers(t).Replicas {
 		args = append(args, "--proxy-read-only-backend-addresses="+r.Addr)
 	}
-	return startProxy(t, []string{bed.Primary.Addr}, append(args, "--log-level=debug")...)
+	return startProxy(t, []string{servers(t).Primary.Addr}, append(args, "--log-level=debug")...)
 }
 
 // readyForProbes makes the probes' user at the servers, and returns the options for
@@ -46,11 +46,11 @@ func startProbed(t *testing.T, flavour string, args ...string) *proxy {
 func readyForProbes(t *testing.T) []string {
 	t.Helper()
 	right := "REPLICA MONITOR"
-	if bed.mysql() {
+	if servers(t).mysql() {
 		right = "REPLICATION CLIENT"
 	}
 	mustExec(t, "CREATE USER '"+probeUser+"'@'%' IDENTIFIED BY '"+probePassword+"'", "GRANT "+right+" ON *.* TO '"+probeUser+"'@'%'")
-	for _, r := range bed.Replicas {
+	for _, r := range servers(t).Replicas {
 		eventually(t, 20*time.Second, r.Name+" has the probe's user", func() bool {
 			db := openDB(t, r.Addr, user{Name: probeUser, Password: probePassword}, "", "")
 			defer db.Close()
@@ -88,7 +88,7 @@ func startReads(t *testing.T, p *proxy) (r *reads, end func()) {
 }
 
 func (r *reads) connection(t *testing.T, p *proxy, done *atomic.Int64) (more bool) {
-	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=60s&interpolateParams=true", bed.Users.App.Name, bed.Users.App.Password, p.addr, bed.Database))
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=60s&interpolateParams=true", servers(t).Users.App.Name, servers(t).Users.App.Password, p.addr, servers(t).Database))
 	if err != nil {
 		t.Error(err)
 		return false
@@ -183,35 +183,23 @@ func (p *proxy) logEnd() int64 {
 
 func (p *proxy) logFile() string { return filepath.Join(p.logDir, "log") }
 
-func TestProbes(t *testing.T) {
-	for _, f := range flavours {
-		if f.name != "mariadb11.8" || len(flavours) == 1 {
-			t.Run(f.name, func(t *testing.T) { testProbes(t, f.name) })
-		}
-	}
-}
+func TestProbes(t *testing.T) { onOwnServers(t, testProbes) }
 
 // A primary dies, a replica is promoted, the old primary comes back and takes
 // writes: none gets there.
-func TestRoles(t *testing.T) {
-	for _, f := range flavours {
-		if f.name != "mariadb11.8" || len(flavours) == 1 {
-			t.Run(f.name, func(t *testing.T) { testRoles(t, f.name) })
-		}
-	}
-}
+func TestRoles(t *testing.T) { onOwnServers(t, testRoles) }
 
 func testRoles(t *testing.T, flavour string) {
 	p := startProbed(t, flavour, "--roles=auto", "--failover-wait=0", patientProbes, patientConnects)
-	first, second := bed.Primary, bed.Replicas[0]
-	defer func() { bed.Replicas = nil }() // the one that is promoted writes by itself
+	first, second := servers(t).Primary, servers(t).Replicas[0]
+	defer func() { servers(t).Replicas = nil }() // the one that is promoted writes by itself
 	s := openSession(t, p.addr)
 	s.mustAsk("INSERT INTO notes (body) VALUES ('at the first')", "OK")
 	eventually(t, patience, "the replica has it", func() bool { return notes(t, second, "at the first") == 1 })
 	since := p.logEnd()
-	bed.control(t, "kill "+first.Name)
+	servers(t).control(t, "kill "+first.Name)
 	p.told(t, since, "no server takes writes")
-	if _, err := trySession(t, p.addr, bed.Users.App); err == nil || !strings.Contains(err.Error(), "all backends are down") {
+	if _, err := trySession(t, p.addr, servers(t).Users.App); err == nil || !strings.Contains(err.Error(), "all backends are down") {
 		t.Errorf("without a primary a client hears %v", err)
 	}
 	since = p.logEnd()
@@ -223,7 +211,7 @@ func testRoles(t *testing.T, flavour string) {
 	s.mustAsk("INSERT INTO notes (body) VALUES ('at the second')", "OK")
 
 	since = p.logEnd()
-	bed.control(t, "start "+first.Name)
+	servers(t).control(t, "start "+first.Name)
 	p.told(t, since, "more than one server is writable", "writes go to "+second.Addr+" only")
 	for range 10 {
 		s := openSession(t, p.addr)
@@ -241,7 +229,7 @@ func testRoles(t *testing.T, flavour string) {
 // notes is how many notes with this text a server has.
 func notes(t *testing.T, s server, body string) (n int) {
 	t.Helper()
-	db := openDB(t, s.Addr, bed.Users.App, bed.Database, "interpolateParams=true")
+	db := openDB(t, s.Addr, servers(t).Users.App, servers(t).Database, "interpolateParams=true")
 	defer db.Close()
 	if err := db.QueryRow("SELECT COUNT(*) FROM notes WHERE body = ?", body).Scan(&n); err != nil {
 		t.Error(err)
@@ -251,7 +239,7 @@ func notes(t *testing.T, s server, body string) (n int) {
 
 func testProbes(t *testing.T, flavour string) {
 	p := startProbed(t, flavour, "--max-replica-lag=2", "--failover-wait=0", sluggish, patientConnects)
-	primary, first, second := bed.Primary, bed.Replicas[0], bed.Replicas[1]
+	primary, first, second := servers(t).Primary, servers(t).Replicas[0], servers(t).Replicas[1]
 	r, end := startReads(t, p)
 	readsAt := func(s server) {
 		t.Helper()
@@ -262,39 +250,39 @@ func testProbes(t *testing.T, flavour string) {
 
 	t.Run("a replica is stopped and goes on", func(t *testing.T) {
 		since, at := p.logEnd(), time.Now()
-		bed.control(t, "pause "+first.Name)
-		defer func() { bed.control(t, "resume "+first.Name) }() // it cannot be stopped otherwise
+		servers(t).control(t, "pause "+first.Name)
+		defer func() { servers(t).control(t, "resume "+first.Name) }() // it cannot be stopped otherwise
 		p.told(t, since, "backend is down", first.Addr)
 		t.Logf("seen after %v", time.Since(at))
 		r.goOn(t)
 		readsAt(second)
 		since, at = p.logEnd(), time.Now()
-		bed.control(t, "resume "+first.Name)
+		servers(t).control(t, "resume "+first.Name)
 		p.told(t, since, "backend is up", first.Addr)
 		t.Logf("seen to be back after %v", time.Since(at))
 		readsAt(first)
 	})
 	t.Run("a replica is killed and started again", func(t *testing.T) {
 		since, at := p.logEnd(), time.Now()
-		bed.control(t, "kill "+second.Name)
+		servers(t).control(t, "kill "+second.Name)
 		p.told(t, since, "backend is down", second.Addr)
 		t.Logf("seen after %v", time.Since(at))
 		r.goOn(t)
 		since = p.logEnd()
-		bed.control(t, "start "+second.Name)
+		servers(t).control(t, "start "+second.Name)
 		p.told(t, since, "backend is up", second.Addr)
 		readsAt(second)
 	})
 	t.Run("replication stops", func(t *testing.T) {
 		since := p.logEnd()
-		for _, s := range bed.Replicas {
+		for _, s := range servers(t).Replicas {
 			replicate(t, s, "STOP SLAVE SQL_THREAD")
 			p.told(t, since, "backend is not fit for use", s.Addr, "reason=stopped")
 		}
 		p.told(t, since, " route ", "backend="+primary.Addr, "reason=lagging")
 		r.goOn(t)
 		since = p.logEnd()
-		for _, s := range bed.Replicas {
+		for _, s := range servers(t).Replicas {
 			replicate(t, s, "START SLAVE SQL_THREAD")
 			p.told(t, since, "backend is fit again", s.Addr)
 			readsAt(s)
@@ -303,7 +291,7 @@ func testProbes(t *testing.T, flavour string) {
 	t.Run("a replica lags", func(t *testing.T) {
 		replicate(t, first, "STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY=3600", "START SLAVE")
 		since := p.logEnd()
-		mustExec(t, "INSERT INTO "+bed.Database+".notes (body) VALUES ('delayed')")
+		mustExec(t, "INSERT INTO "+servers(t).Database+".notes (body) VALUES ('delayed')")
 		p.told(t, since, "backend is not fit for use", first.Addr, "reason=lagging")
 		r.goOn(t)
 		since = p.logEnd()
@@ -314,14 +302,14 @@ func testProbes(t *testing.T, flavour string) {
 	end()
 	t.Run("the primary is killed", func(t *testing.T) {
 		since, at := p.logEnd(), time.Now()
-		bed.control(t, "kill "+primary.Name)
+		servers(t).control(t, "kill "+primary.Name)
 		p.told(t, since, "backend is down", primary.Addr)
 		t.Logf("seen after %v", time.Since(at))
-		if _, err := trySession(t, p.addr, bed.Users.App); err == nil || !strings.Contains(err.Error(), "all backends are down") {
+		if _, err := trySession(t, p.addr, servers(t).Users.App); err == nil || !strings.Contains(err.Error(), "all backends are down") {
 			t.Errorf("a client hears %v", err)
 		}
 		since = p.logEnd()
-		bed.control(t, "start "+primary.Name)
+		servers(t).control(t, "start "+primary.Name)
 		p.told(t, since, "backend is up", primary.Addr)
 		openSession(t, p.addr).mustAsk("SELECT 1", "1")
 	})
@@ -331,13 +319,13 @@ func testProbes(t *testing.T, flavour string) {
 // the words of MariaDB.
 func replicate(t *testing.T, s server, statements ...string) {
 	t.Helper()
-	root, err := sql.Open("mysql", bed.Users.Root.Name+"@unix("+s.Socket+")/")
+	root, err := sql.Open("mysql", servers(t).Users.Root.Name+"@unix("+s.Socket+")/")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer root.Close()
 	for _, q := range statements {
-		if bed.mysql() {
+		if servers(t).mysql() {
 			q = strings.NewReplacer("CHANGE MASTER", "CHANGE REPLICATION SOURCE", "MASTER_", "SOURCE_", "SLAVE", "REPLICA").Replace(q)
 		}
 		execAll(t, root, q)
@@ -352,7 +340,7 @@ func TestProbesThatAreNotToldMuch(t *testing.T) {
 		{"no rights", probePassword, "its replication cannot be looked at"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			replica := bed.Replicas[0]
+			replica := servers(t).Replicas[0]
 			mustExec(t, "DROP USER IF EXISTS 'mute'@'%'", "CREATE USER 'mute'@'%' IDENTIFIED BY '"+probePassword+"'")
 			defer mustExec(t, "DROP USER 'mute'@'%'")
 			eventually(t, patience, "the replica has the user", func() bool {
@@ -360,7 +348,7 @@ func TestProbesThatAreNotToldMuch(t *testing.T) {
 				defer db.Close()
 				return db.Ping() == nil
 			})
-			p := startProxy(t, []string{bed.Primary.Addr}, "-r", replica.Addr, "--log-level=debug", "--health-user=mute", "--health-password="+tc.password, patientProbes)
+			p := startProxy(t, []string{servers(t).Primary.Addr}, "-r", replica.Addr, "--log-level=debug", "--health-user=mute", "--health-password="+tc.password, patientProbes)
 			p.told(t, 0, replica.Addr, tc.says)
 			_, end := startReads(t, p)
 			p.told(t, 0, " route ", "backend="+replica.Addr, "reason=read")

@@ -13,7 +13,7 @@ import (
 // be nothing that a primary would have to hear of.
 func guardReplicas(t *testing.T) {
 	t.Helper()
-	b := bed
+	b := servers(t)
 	t.Cleanup(func() {
 		for _, r := range b.Replicas {
 			wrote, err := ownWrites(b, r)

@@ -18,7 +18,7 @@ type session struct {
 // openSession logs the app user in at addr.
 func openSession(t *testing.T, addr string) *session {
 	t.Helper()
-	s, err := trySession(t, addr, bed.Users.App)
+	s, err := trySession(t, addr, servers(t).Users.App)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func trySession(t *testing.T, addr string, u user) (*session, error) {
 	s := &session{c, t}
 	admitted := false
 	ended := s.attempt(func() {
-		admitted = c.login(login{user: u.Name, password: u.Password, db: bed.Database, caps: capsBase})
+		admitted = c.login(login{user: u.Name, password: u.Password, db: servers(t).Database, caps: capsBase})
 	})
 	if ended || !admitted {
 		c.nc.Close()
