@@ -22,6 +22,7 @@ type mode struct {
 	name     string
 	replicas int      // read-only backends; the last one of several lags
 	players  int      // scripts at a time
+	scripts  uint64   // of fixed seeds, for each flavour
 	args     []string // further options
 }
 
@@ -29,11 +30,11 @@ var differentialModes = modesFrom(os.Getenv("E2E_MODE"))
 
 func modesFrom(only string) (list []mode) {
 	for _, m := range []mode{
-		{name: "plain", players: 3},
-		{name: "splitting", replicas: 2, players: 12},
-		{name: "multiplexing", replicas: 2, players: 12, args: []string{"--multiplex=on", "--multiplex-delay=0"}},
+		{name: "plain", players: 3, scripts: 16},
+		{name: "splitting", replicas: 2, players: 12, scripts: 12},
+		{name: "multiplexing", replicas: 2, players: 12, scripts: 12, args: []string{"--multiplex=on", "--multiplex-delay=0"}},
 		// One session with each server for all clients: who has one that nobody else can have keeps the others waiting.
-		{name: "pool-of-one", replicas: 2, players: 3, args: []string{"--multiplex=on", "--multiplex-delay=0", "--pool-max-sessions=1", "--pool-wait=" + seconds(patience)}},
+		{name: "pool-of-one", replicas: 2, players: 3, scripts: 3, args: []string{"--multiplex=on", "--multiplex-delay=0", "--pool-max-sessions=1", "--pool-wait=" + seconds(patience)}},
 	} {
 		if m.name == only || only == "" {
 			list = append(list, m)
@@ -42,10 +43,7 @@ func modesFrom(only string) (list []mode) {
 	return list
 }
 
-const (
-	scriptLength  = 200
-	scriptsToPlay = 24 // of fixed seeds, for each flavour and mode
-)
+const scriptLength = 200
 
 // longPlay is how long new seeds are played in one mode: one, unless the run is
 // a long one or E2E_PLAY says how long.
@@ -140,7 +138,7 @@ func differential(t *testing.T, m mode) {
 		}
 		return
 	}
-	a.playSeeds(t, seedsToPlay(t))
+	a.playSeeds(t, seedsToPlay(t, m.scripts))
 }
 
 // playSeeds plays the scripts of seeds, some at a time, up to the first
@@ -182,9 +180,9 @@ func (a *arena) playSeeds(t *testing.T, seeds <-chan uint64) {
 	}
 }
 
-// seedsToPlay are the fixed seeds; in a long run, then new ones for as long as
+// seedsToPlay are n fixed seeds; in a long run, then new ones for as long as
 // that lasts. What nobody has seen before is no test of a change.
-func seedsToPlay(t *testing.T) <-chan uint64 {
+func seedsToPlay(t *testing.T, n uint64) <-chan uint64 {
 	t.Helper()
 	seeds := make(chan uint64)
 	if text := os.Getenv("E2E_SEED"); text != "" {
@@ -209,7 +207,7 @@ func seedsToPlay(t *testing.T) <-chan uint64 {
 				return false
 			}
 		}
-		for i := range uint64(scriptsToPlay) {
+		for i := range n {
 			if !send(i + 1) {
 				return
 			}
