@@ -79,8 +79,20 @@ type process struct {
 	dir    string
 	log    string // name of the log file
 	pid    string // name of the pid file
-	stderr bytes.Buffer
+	stderr output
 	gone   chan struct{} // closed when it has ended
+}
+
+// output is a file that a process writes to. A pipe would not end with the process
+// when a daemon keeps it open.
+type output struct{ name string }
+
+func (o output) String() string {
+	text, err := os.ReadFile(o.name)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 // idle is a process that is not started yet. At the end of the test nothing of
@@ -111,9 +123,13 @@ func (p *process) exec(args ...string) {
 	p.t.Helper()
 	cmd := exec.Command(binary(p.t), args...)
 	cmd.Dir = p.dir
-	cmd.Stderr = &p.stderr
-	// A child that keeps the output open must not make Wait wait for ever.
-	cmd.WaitDelay = time.Second
+	p.stderr = output{filepath.Join(p.dir, "stderr")}
+	stderr, err := os.Create(p.stderr.name)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer stderr.Close()
+	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

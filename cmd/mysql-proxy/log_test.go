@@ -339,7 +339,7 @@ func TestSyslogPriorities(t *testing.T) {
 		{engine.LevelMessage, "message", 5}, {slog.LevelInfo, "info", 6}, {slog.LevelDebug, "debug", 7},
 	} {
 		record(log, noon, tc.level, "text "+tc.name)
-		if err := server.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := server.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		n, err := server.Read(buf)
@@ -377,7 +377,7 @@ func TestSyslogThatStartsLater(t *testing.T) {
 	}
 	defer server.Close()
 	log.Warn("two")
-	if err := server.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := server.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 4096)

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -61,14 +62,14 @@ func TestOptionsAsText(t *testing.T) {
 type controlled struct {
 	*control
 	t    *testing.T
-	log  *strings.Builder
+	log  *syncedText
 	name string
 }
 
 func newControlled(t *testing.T, text string, args ...string) *controlled {
 	t.Helper()
 	t.Chdir(t.TempDir()) // what follows has to find the file elsewhere
-	c := &controlled{t: t, log: new(strings.Builder), name: filepath.Join(t.TempDir(), "test.cnf")}
+	c := &controlled{t: t, log: new(syncedText), name: filepath.Join(t.TempDir(), "test.cnf")}
 	c.write(text)
 	args = append([]string{"--defaults-file=" + filepath.Base(c.name)}, args...)
 	l, err := load(args, nil, filepath.Dir(c.name))
@@ -98,8 +99,26 @@ func newControlled(t *testing.T, text string, args ...string) *controlled {
 	return c
 }
 
-// writerSink is a log in memory. The logger's lock guards it.
-type writerSink struct{ to *strings.Builder }
+// syncedText is what an engine that runs may add to while a test reads it.
+type syncedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *syncedText) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *syncedText) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// writerSink is a log in memory.
+type writerSink struct{ to *syncedText }
 
 func (s writerSink) write(_ slog.Level, line []byte) { s.to.Write(line) }
 func (s writerSink) reopen() error                   { return nil }

@@ -26,7 +26,7 @@ func TestClientsSeeTheCertificateOfTheFile(t *testing.T) {
 	roots.AddCert(ca.Cert)
 	first, second := ca.Named("127.0.0.1"), ca.Named("127.0.0.1")
 	addr := enginetest.FreeAddr(t)
-	p := start(t, "-P", addr, "-b", ln.Addr().String(),
+	p := start(t, "-P", addr, "-b", ln.Addr().String(), "--proxy-connect-timeout=60", "--proxy-login-timeout=60",
 		"--proxy-tls-cert="+files.put("cert", first.CertPEM()), "--proxy-tls-key="+files.put("key", first.KeyPEM()))
 	p.serving(0)
 	shown := func() *x509.Certificate {
@@ -63,7 +63,7 @@ func TestClientsSeeTheCertificateOfTheFile(t *testing.T) {
 	}
 	files.put("cert", second.CertPEM())
 	files.put("key", second.KeyPEM())
-	for deadline := time.Now().Add(20 * time.Second); !shown().Equal(second.Cert); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !shown().Equal(second.Cert); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the new certificate is not shown:\n%s", p.read(p.log))
 		}

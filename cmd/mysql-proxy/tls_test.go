@@ -87,7 +87,7 @@ func shake(client, server *tls.Config) (tls.ConnectionState, error) {
 				return err
 			}
 			defer nc.Close()
-			nc.SetDeadline(time.Now().Add(20 * time.Second))
+			nc.SetDeadline(time.Now().Add(time.Minute))
 			c := tls.Server(nc, server)
 			if _, err := c.Write([]byte{1}); err != nil {
 				return err
@@ -100,7 +100,7 @@ func shake(client, server *tls.Config) (tls.ConnectionState, error) {
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	c := tls.Client(nc, client)
 	if _, err = io.ReadFull(c, make([]byte, 1)); err == nil {
 		_, err = c.Write([]byte{1})

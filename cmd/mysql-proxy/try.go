@@ -202,11 +202,13 @@ func (o *tryOptions) statements(in io.Reader, stderr io.Writer) ([]tryStatement,
 		if in == nil {
 			break
 		}
-		hint := time.AfterFunc(time.Second, func() {
-			fmt.Fprintln(stderr, "mysql-proxy test: waiting for statements on standard input (</dev/null runs the built-in ones)")
-		})
+		if _, waits := in.(*os.File); waits {
+			hint := time.AfterFunc(time.Second, func() {
+				fmt.Fprintln(stderr, "mysql-proxy test: waiting for statements on standard input (</dev/null runs the built-in ones)")
+			})
+			defer hint.Stop()
+		}
 		b, err := io.ReadAll(in)
-		hint.Stop()
 		if err != nil {
 			return nil, fmt.Errorf("reading standard input: %w", err)
 		}

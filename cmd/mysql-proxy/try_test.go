@@ -36,7 +36,7 @@ func TestReportsAreGolden(t *testing.T) {
 		{"rewrite", []string{"rewrite.lua", "rewrite.sql", "--warm=1", "--backends=1"}, 0},
 		{"pool", []string{"pool.lua"}, 0},
 		{"mock", []string{"mock.lua", "--warm=1"}, 0},
-		{"failing", []string{"failing.lua", "failing.sql", "--warm=0", "--backends=0", "--timeout=2"}, 1},
+		{"failing", []string{"failing.lua", "failing.sql", "--warm=0", "--backends=0", "--timeout=5"}, 1},
 	} {
 		t.Run(tc.golden, func(t *testing.T) {
 			t.Chdir("testdata/try")

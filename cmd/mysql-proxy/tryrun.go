@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"mysqlproxy/engine"
 	"mysqlproxy/packet"
@@ -24,11 +23,6 @@ type tryRun struct {
 	answered int
 	refused  int // logins
 }
-
-// trySettle is how long to wait for what follows an answer: queries that are
-// still in the script's queue, or the end of the session. It is a bound for
-// when that does not come.
-const trySettle = 2 * time.Second
 
 // run runs all and returns the exit code.
 func (r *tryRun) run() int {
@@ -159,7 +153,7 @@ func (r *tryRun) logOut(head, title string, silent bool) {
 	}
 }
 
-func (r *tryRun) awaitEnd() { r.trace.wait(trySettle, func() bool { return r.trace.ended }) }
+func (r *tryRun) awaitEnd() { r.trace.wait(r.timeout, func() bool { return r.trace.ended }) }
 
 // statement runs one statement. It is false if there is no going on.
 func (r *tryRun) statement(round, i int) bool {
@@ -221,7 +215,7 @@ func (r *tryRun) logInAgain(silent bool) bool {
 // the answer to, so that the trace is whole.
 func (r *tryRun) settle(code packet.Command) {
 	t := r.trace
-	t.wait(trySettle, func() bool {
+	t.wait(r.timeout, func() bool {
 		if !code.HasResponse() { // nor is read_query_result called
 			return t.reached || t.swallowed || t.ended
 		}

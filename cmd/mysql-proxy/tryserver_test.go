@@ -22,7 +22,7 @@ func tryPair(t *testing.T, readOnly bool) *tryClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := dialTry(a, 20*time.Second)
+	c, err := dialTry(a, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ type worker struct {
 // doubleSignal is how close together two requests to shut down are taken as
 // one under an angel: whoever signals the whole group, as init systems and
 // terminals do, reaches the worker directly and once more through the angel.
-const doubleSignal = time.Second
+const doubleSignal = 3 * time.Second
 
 // run serves until it is asked to stop. An error has not been logged yet.
 func (w *worker) run() error {
