@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +77,28 @@ func fakeLogin(nc net.Conn) bool {
 	}
 	_, err := nc.Write(fakeOK(2))
 	return err == nil
+}
+
+// fakeAnswers answers commands: what begins with SELECT by a row, all else by an OK.
+func fakeAnswers(nc net.Conn) {
+	column := append([]byte("\x03def\x00\x00\x00\x01a\x00\x0c\x2d\x00"), 1, 0, 0, 0, 0xFD, 0, 0, 0, 0, 0)
+	row := slices.Concat(packetOf(1, []byte{1}), packetOf(2, column), packetOf(3, []byte{0xFE, 0, 0, 2, 0}), packetOf(4, []byte("\x011")), packetOf(5, []byte{0xFE, 0, 0, 2, 0}))
+	for b := make([]byte, 256); ; {
+		if _, err := io.ReadFull(nc, b[:4]); err != nil {
+			return
+		}
+		payload := b[:b[0]]
+		if _, err := io.ReadFull(nc, payload); err != nil {
+			return
+		}
+		out := fakeOK(1)
+		if bytes.HasPrefix(payload[1:], []byte("SELECT")) {
+			out = row
+		}
+		if _, err := nc.Write(out); err != nil {
+			return
+		}
+	}
 }
 
 // readFakePacket reads one packet and forgets it.

@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -90,17 +92,26 @@ func connectAndDrop(t *testing.T, addr string, i int) {
 	}
 }
 
-// Idle sessions cost the proxy little: neither a buffer nor a goroutine.
+// Idle sessions cost the proxy little: neither a buffer nor a goroutine, with one
+// server or, if their reads go elsewhere, with two.
 func TestTenThousandIdleSessions(t *testing.T) {
+	t.Run("forwarding", func(t *testing.T) { idleSessions(t, 10000, 1, 3) })
+	t.Run("splitting", func(t *testing.T) { idleSessions(t, 4000, 2, 6) })
+}
+
+// idleSessions has at most so many clients log in, and read once, and do nothing, each
+// with so many servers. most is what one may cost, in KiB.
+func idleSessions(t *testing.T, atMost, servers int, most float64) {
 	const few = 1000
-	// The proxy has two files open for a session, and so has this process, which
-	// is the client and the server. Without leave to raise the hard limit there
-	// are a few sessions less.
+	// The proxy has a file open for each end, and so has this process, which is the
+	// client and the servers. Without leave to raise the hard limit there are a few
+	// sessions less.
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	many := min(10000, (int(limit.Max)-200)/2)
+	files := 1 + servers
+	many := min(atMost, (int(limit.Max)-200)/files)
 	if many < 2*few {
 		t.Fatalf("the hard limit of %d open files is too low for this test", limit.Max)
 	}
@@ -108,8 +119,22 @@ func TestTenThousandIdleSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := startFake(t, func(nc net.Conn) { fakeLogin(nc) })
-	p := startBinary(t, path, []string{f.addr}, fmt.Sprintf("--max-open-files=%d", 2*many+150))
+	fake := func() string {
+		return startFake(t, func(nc net.Conn) {
+			if fakeLogin(nc) {
+				fakeAnswers(nc)
+			}
+		}).addr
+	}
+	args := []string{fmt.Sprintf("--max-open-files=%d", files*many+150)}
+	if servers > 1 {
+		users := filepath.Join(t.TempDir(), "users")
+		if err := os.WriteFile(users, []byte("app:\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "-r", fake(), "--users-file="+users)
+	}
+	p := startBinary(t, path, []string{fake()}, args...)
 	var mu sync.Mutex
 	var open []net.Conn
 	t.Cleanup(func() {
@@ -133,7 +158,7 @@ func TestTenThousandIdleSessions(t *testing.T) {
 						open = append(open, nc)
 					}
 					mu.Unlock()
-					if err != nil || !logIn(nc) {
+					if err != nil || !logIn(nc) || !readsRow(nc) {
 						t.Errorf("session %d: %v", n, err)
 						return
 					}
@@ -152,11 +177,11 @@ func TestTenThousandIdleSessions(t *testing.T) {
 	each := float64(large-small) / float64(many-few)
 	t.Logf("resident: %d KiB with %d sessions, %d KiB with %d: %.2f KiB each; %d open files, threads %d -> %d",
 		small, few, large, many, each, p.openFiles(t), threads, p.status(t, "Threads"))
-	if n := p.openFiles(t); n < 2*many {
-		t.Errorf("%d open files, want two for each of %d sessions", n, many)
+	if n := p.openFiles(t); n < files*many {
+		t.Errorf("%d open files, want %d for each of %d sessions", n, files, many)
 	}
-	if each > 3 {
-		t.Errorf("an idle session costs %.2f KiB, want at most 3", each)
+	if each > most {
+		t.Errorf("an idle session costs %.2f KiB, want at most %.0f", each, most)
 	}
 	if now := p.status(t, "Threads"); now > threads+manyThreads {
 		t.Errorf("%d threads, before %d", now, threads)
@@ -173,6 +198,19 @@ func logIn(nc net.Conn) bool {
 		return false
 	}
 	return readFakePacket(nc)
+}
+
+// readsRow reads a row from a fake backend.
+func readsRow(nc net.Conn) bool {
+	if _, err := nc.Write(packetOf(0, []byte("\x03SELECT a FROM t"))); err != nil {
+		return false
+	}
+	for range 5 { // a count, a column, an EOF, a row, an EOF
+		if !readFakePacket(nc) {
+			return false
+		}
+	}
+	return true
 }
 
 // turns is how often the event loops have found a socket ready so far. A loop that goes
