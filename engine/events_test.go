@@ -35,8 +35,11 @@ func TestEventsOfManyGoroutines(t *testing.T) {
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			for range mostEvents {
+			for i := range mostEvents {
 				es.add(Event{Kind: EventRole})
+				if i%16 > 0 {
+					continue
+				}
 				if list := es.list(); list[0].Number+uint64(len(list))-1 != list[len(list)-1].Number {
 					t.Errorf("%d events from %d to %d", len(list), list[0].Number, list[len(list)-1].Number)
 				}

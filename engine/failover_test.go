@@ -69,12 +69,12 @@ func (s *simple) dies() {
 }
 
 func (s *simple) serve(_ int, c *Conn) error {
+	s.mu.Lock()
+	s.conns = append(s.conns, c) // before anybody hears that it is let in
+	s.mu.Unlock()
 	if err := c.Run(lets()); err != nil {
 		return nil //nolint:nilerr // the client knows whether that was right
 	}
-	s.mu.Lock()
-	s.conns = append(s.conns, c)
-	s.mu.Unlock()
 	s.sessions.Add(1)
 	defer s.sessions.Add(-1)
 	status := uint16(packet.StatusAutocommit)

@@ -324,21 +324,27 @@ func (e *Engine) makeRoomAt(b *Backend, number, left int) {
 // hurryAgain is how often a loop looks for sessions that could rest.
 const hurryAgain = 20 * time.Millisecond
 
-// hurry has the loop's sessions whose home is at b rest now that could later, or in a
-// moment if it was just done: nobody else may have it done then.
+// hurry has the loop's sessions whose home is at b rest now that could later, unless
+// that was just done, and again and again for as long as somebody waits: those that
+// have an exchange of the proxy's own under way can a moment later, and nobody else may
+// have them do so then.
 func (l *loop) hurry(b *Backend) {
-	now := l.Now()
-	switch {
-	case !l.engine.cfg().Multiplex:
-		return
-	case l.hurried > 0 && now-l.hurried < hurryAgain:
-		if !l.haste.Armed() && !l.draining {
-			l.haste.Owner = hasty{l}
-			l.Arm(&l.haste, hurryAgain)
-		}
+	if !l.engine.cfg().Multiplex {
 		return
 	}
-	l.hurried = now
+	if !l.haste.Armed() && !l.draining {
+		l.haste.Owner = hasty{l}
+		l.Arm(&l.haste, hurryAgain)
+	}
+	if now := l.Now(); l.hurried > 0 && now-l.hurried < hurryAgain {
+		return
+	}
+	l.hurried = l.Now()
+	l.rouse(b)
+}
+
+// rouse has the loop's sessions whose home is at b rest, if they can.
+func (l *loop) rouse(b *Backend) {
 	l.each(func(c *client) {
 		if sp := c.sp; sp != nil && sp.home != nil && sp.home.backend == b && c.state == clientReady {
 			sp.rest()
@@ -350,11 +356,15 @@ func (l *loop) hurry(b *Backend) {
 type hasty struct{ l *loop }
 
 func (h hasty) Expired(*reactor.Timer) {
-	for _, b := range h.l.engine.backends.all() {
+	l, waiting := h.l, false
+	for _, b := range l.engine.backends.all() {
 		if b.slots.waiting.Load() > 0 {
-			h.l.hurried = 0
-			h.l.hurry(b)
+			l.rouse(b)
+			waiting = true
 		}
+	}
+	if waiting && !l.draining {
+		l.Arm(&l.haste, hurryAgain)
 	}
 }
 
