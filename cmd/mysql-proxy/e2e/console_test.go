@@ -154,7 +154,7 @@ func adminArgs(addr string, more ...string) []string {
 	return append([]string{"--plugins=proxy", "--plugins=admin", "--admin-address=" + addr, "--admin-username=" + adminUser.Name, "--admin-password=" + adminUser.Password}, more...)
 }
 
-func TestConsole(t *testing.T) { onEveryFlavour(t, testConsole) }
+func TestConsole(t *testing.T) { onEveryKind(t, testConsole) }
 
 func testConsole(t *testing.T) {
 	primary, replica := bed.Primary.Addr, bed.Replicas[0].Addr

@@ -16,7 +16,7 @@ import (
 // the form before the login, without an SQLSTATE, with sequence id 0.
 const allDown = "\x20\x00\x00\x00\xff\x51\x04(proxy) all backends are down"
 
-func TestFailover(t *testing.T) { onEveryFlavour(t, testFailover) }
+func TestFailover(t *testing.T) { onEveryKind(t, testFailover) }
 
 func testFailover(t *testing.T) {
 	if relayOnly {
@@ -99,7 +99,7 @@ func testFailover(t *testing.T) {
 	}
 }
 
-func TestAllBackendsDown(t *testing.T) { onEveryFlavour(t, testAllBackendsDown) }
+func TestAllBackendsDown(t *testing.T) { onEveryKind(t, testAllBackendsDown) }
 
 func testAllBackendsDown(t *testing.T) {
 	first, second := bed.Primary, bed.Replicas[0]

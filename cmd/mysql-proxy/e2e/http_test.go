@@ -124,7 +124,7 @@ func mustRun(t *testing.T, c *sql.Conn, statements ...string) {
 	}
 }
 
-func TestHTTP(t *testing.T) { onEveryFlavour(t, testHTTP) }
+func TestHTTP(t *testing.T) { onEveryKind(t, testHTTP) }
 
 func testHTTP(t *testing.T) {
 	primary, replica := bed.Primary.Addr, bed.Replicas[0].Addr
