@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -186,7 +185,7 @@ func (b *testbed) replicaAddrs() (list []string) {
 // dsn is for connections that all have the same capabilities and collation, so
 // that one may have what another one left.
 func dsn(addr string, u user, dbname string) string {
-	return fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=20s&readTimeout=60s&multiStatements=true&interpolateParams=true", u.Name, u.Password, addr, dbname)
+	return fmt.Sprintf("%s:%s@tcp(%s)/%s?timeout=2m&readTimeout=2m&multiStatements=true&interpolateParams=true", u.Name, u.Password, addr, dbname)
 }
 
 // session is one connection.
@@ -274,7 +273,7 @@ func (s *session) tryValue(query string) (string, error) {
 
 // all is all that a query gives, as text.
 func (s *session) all(query string) ([][]string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	rows, err := s.QueryContext(ctx, query)
 	if err != nil {

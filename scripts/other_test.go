@@ -36,7 +36,7 @@ func testFailover(t *testing.T) {
 		}
 	}
 	restart()
-	eventually(t, 30*time.Second, "new clients go to the first server again", func() bool {
+	eventually(t, "new clients go to the first server again", func() bool {
 		s := connect(t, p.addr, bed.Users.App, "test")
 		defer s.close()
 		return s.value(whoAnswers) == "2"
@@ -48,6 +48,9 @@ func TestBalanceByLag(t *testing.T) { onEveryFlavour(t, testBalanceByLag) }
 func testBalanceByLag(t *testing.T) {
 	p := start(t, setup{script: "ro-balance.lua", change: []string{"check_interval = 2", "check_interval = 0"},
 		backends: []string{bed.Primary.Addr}, replicas: bed.replicaAddrs()})
+	if err := bed.caughtUp(connect(t, bed.Primary.Addr, bed.Users.App, "test").db); err != nil {
+		t.Fatal(err)
+	}
 	s, other := connect(t, p.addr, bed.Users.App, "test"), connect(t, p.addr, bed.Users.App, "test")
 	ask := func() { // has each replica asked
 		s.value("SELECT 1")
@@ -80,7 +83,7 @@ func testBalanceByLag(t *testing.T) {
 	root := connectRoot(t, bed.Replicas[0])
 	root.exec("STOP REPLICA")
 	defer root.exec("START REPLICA")
-	eventually(t, 20*time.Second, "it is known that a replica has stopped", func() bool {
+	eventually(t, "it is known that a replica has stopped", func() bool {
 		ask()
 		rows, err := s.all("SELECT * FROM balance.replicas")
 		if err != nil {
@@ -137,7 +140,7 @@ func testQueryLog(t *testing.T) {
 		t.Error(err)
 	}
 	s.close()
-	eventually(t, 10*time.Second, "four lines are written", func() bool { return strings.Count(readFile(t, file), "\n") == 4 })
+	eventually(t, "four lines are written", func() bool { return strings.Count(readFile(t, file), "\n") == 4 })
 	var lines [][]string
 	for line := range strings.Lines(readFile(t, file)) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
@@ -242,7 +245,7 @@ func testAudit(t *testing.T) {
 	var events []string
 	var statements []string
 	text := ""
-	eventually(t, 10*time.Second, "the disconnect is written", func() bool {
+	eventually(t, "the disconnect is written", func() bool {
 		text = readFile(t, file)
 		return strings.Count(text, `"disconnect"`) == 2
 	})

@@ -80,7 +80,9 @@ func start(t *testing.T, s setup) *proxy {
 	if len(s.change) > 0 {
 		path = changed(t, path, s.change)
 	}
-	args := []string{"-P", p.addr, "--log-level=info", "--log-file=" + filepath.Join(p.dir, "log"), "--proxy-lua-script=" + path}
+	args := []string{"-P", p.addr, "--log-level=info", "--log-file=" + filepath.Join(p.dir, "log"), "--proxy-lua-script=" + path,
+		// A server that the machine keeps from answering is not down.
+		"--proxy-connect-timeout=60", "--proxy-login-timeout=60"}
 	for _, b := range s.backends {
 		args = append(args, "-b", b)
 	}
@@ -145,17 +147,14 @@ var dependOnSources = sync.OnceFunc(func() {
 // find out would open a session.
 func (p *proxy) waitListening(t *testing.T) {
 	t.Helper()
-	for range 2000 {
-		if strings.Contains(p.logs(), "event threads") {
-			return
-		}
+	eventually(t, "the proxy listens on "+p.addr, func() bool {
 		select {
 		case <-p.gone:
 			t.Fatalf("the proxy ended (%v):\n%s", p.cmd.ProcessState, p.logs())
-		case <-time.After(10 * time.Millisecond):
+		default:
 		}
-	}
-	t.Fatalf("the proxy does not listen on %s:\n%s", p.addr, p.logs())
+		return strings.Contains(p.logs(), "event threads")
+	})
 }
 
 // stop ends the proxy by SIGTERM and judges how it ended and what it logged.
@@ -164,10 +163,10 @@ func (p *proxy) stop(t *testing.T) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error: it has ended already
 	select {
 	case <-p.gone:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // leaves its goroutines in the output
 		<-p.gone
-		t.Errorf("the proxy did not stop within 30 s of SIGTERM")
+		t.Errorf("the proxy did not stop within %v of SIGTERM", patience)
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("the proxy ended with %v, want exit code 0", p.cmd.ProcessState)
@@ -220,6 +219,7 @@ func (p *proxy) read(name string) string {
 // user came before, the first login may be refused.
 func (p *proxy) warm(t *testing.T, u user, dbname string) {
 	t.Helper()
+	before := p.clients(t)
 	for i := range 12 {
 		s, err := tryConnect(t, p.addr, u, dbname)
 		if err != nil {
@@ -231,16 +231,20 @@ func (p *proxy) warm(t *testing.T, u user, dbname string) {
 		s.exec("DO 0")
 		s.close()
 	}
+	p.settled(t, before)
 }
 
-// eventually tries until ok is true, and fails the test when it does not get
-// so within limit.
-func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
+// patience is how long to wait for what must come. How long something takes is
+// never what a test is about.
+const patience = 2 * time.Minute
+
+// eventually tries until ok is true.
+func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("after %v still not: %s", limit, what)
+	t.Fatalf("after %v still not: %s", patience, what)
 }

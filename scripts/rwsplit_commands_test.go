@@ -4,7 +4,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"mysqlproxy/packet"
 )
@@ -27,9 +26,13 @@ func rawSplit(t *testing.T, users ...user) *proxy {
 // settled waits for the proxy to know that all but n clients have left.
 func (p *proxy) settled(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, 10*time.Second, "the clients that left are forgotten", func() bool {
-		return strings.Count(connections(t, p.cmd.Process.Pid), hexPort(t, p.addr)) == n+1 // one listens
-	})
+	eventually(t, "the clients that left are forgotten", func() bool { return p.clients(t) == n })
+}
+
+// clients is how many the proxy has.
+func (p *proxy) clients(t *testing.T) int {
+	t.Helper()
+	return strings.Count(connections(t, p.cmd.Process.Pid), hexPort(t, p.addr)) - 1 // one listens
 }
 
 func TestCommands(t *testing.T) { onEveryFlavour(t, testCommands) }

@@ -254,7 +254,7 @@ func TestHealthChecksDoNoHarm(t *testing.T) {
 		}
 		switch i % 3 {
 		case 1: // waits for the greeting
-			_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			_ = c.SetReadDeadline(time.Now().Add(patience))
 			if _, err := c.Read(make([]byte, 100)); err != nil {
 				t.Errorf("health check %d: %v", i, err)
 			}
@@ -308,12 +308,12 @@ func testAKilledConnectionDuringARead(t *testing.T) {
 		result <- v + fmt.Sprint(err)
 	}()
 	waits := "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'SELECT COUNT(*) FROM test.fixed'"
-	eventually(t, 10*time.Second, "a replica has the read", func() bool {
+	eventually(t, "a replica has the read", func() bool {
 		return holders[0].value(waits)+holders[1].value(waits) != "00"
 	})
 	d := connect(t, bed.Primary.Addr, bed.Users.App, "")
 	d.exec("KILL " + id)
-	eventually(t, 10*time.Second, "the connection is gone", func() bool {
+	eventually(t, "the connection is gone", func() bool {
 		return d.value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = "+id) == "0"
 	})
 	for _, h := range holders {
@@ -359,7 +359,7 @@ func testAKilledReplicaDoesNotHurtReads(t *testing.T) {
 	gone := func() bool {
 		return !strings.Contains(connections(t, p.cmd.Process.Pid), hexPort(t, bed.Replicas[0].Addr))
 	}
-	eventually(t, 10*time.Second, "the proxy's connections with the killed replica are closed", gone)
+	eventually(t, "the proxy's connections with the killed replica are closed", gone)
 	for range 20 {
 		if got := s.value(whoAnswers); got != "3" {
 			t.Errorf("server %s answers, want the replica that lives", got)
@@ -374,7 +374,7 @@ func testAKilledReplicaDoesNotHurtReads(t *testing.T) {
 		n.close()
 	}
 	restart()
-	eventually(t, 30*time.Second, "the replica is used again", func() bool {
+	eventually(t, "the replica is used again", func() bool {
 		n := connect(t, p.addr, bed.Users.App, "test")
 		defer n.close()
 		return n.value(whoAnswers) == "2"

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // Two users come and go; each finds the state of a new connection, whatever the
@@ -124,14 +123,13 @@ func testManyClients(t *testing.T) {
 				p.warm(t, bed.Users.App, "test")
 				p.warm(t, bed.Users.Empty, "test")
 			}
-			end := time.Now().Add(4 * time.Second)
 			var wg sync.WaitGroup
 			var mu sync.Mutex
 			where := map[string]int{}
 			for i := range 16 {
 				wg.Go(func() {
 					c := &modelClient{t: t, addr: p.addr, number: base + i, user: []user{bed.Users.App, bed.Users.Empty}[i%2], rnd: rand.New(rand.NewPCG(uint64(i), 1))}
-					c.run(end)
+					c.run(10)
 					mu.Lock()
 					defer mu.Unlock()
 					for k, v := range c.where {
@@ -167,9 +165,9 @@ type modelClient struct {
 	rows     int // of this client in own, over all of its sessions
 }
 
-func (c *modelClient) run(end time.Time) {
+func (c *modelClient) run(sessions int) {
 	c.where = map[string]int{}
-	for time.Now().Before(end) && !c.t.Failed() {
+	for n := 0; n < sessions && !c.t.Failed(); n++ {
 		if err := c.open(); err != nil {
 			c.t.Errorf("client %d: %v", c.number, err)
 			return

@@ -10,7 +10,7 @@ import (
 // said waits for text in what the proxy's scripts print.
 func (p *proxy) said(t *testing.T, text string) {
 	t.Helper()
-	eventually(t, 10*time.Second, "the script prints "+text, func() bool { return strings.Contains(p.read("output"), text) })
+	eventually(t, "the script prints "+text, func() bool { return strings.Contains(p.read("output"), text) })
 }
 
 func TestTutorialPass(t *testing.T) {

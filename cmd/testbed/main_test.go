@@ -198,14 +198,18 @@ func processState(t *testing.T, pid int) string {
 // waitState waits until a process is in that state.
 func waitState(t *testing.T, pid int, want string) {
 	t.Helper()
-	var got string
-	for range 3000 {
-		if got = processState(t, pid); got == want {
-			return
+	eventually(t, fmt.Sprintf("process %d is in state %s", pid, want), func() bool { return processState(t, pid) == want })
+}
+
+// eventually waits for what must come; how long that takes is never what a test is
+// about.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatalf("process %d is in state %s, want %s", pid, got, want)
 }
 
 // checkNothingLeft fails if a folder of a testbed or a process of it is left.

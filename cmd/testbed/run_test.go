@@ -25,7 +25,7 @@ func connect(t *testing.T, network, addr string, u User) *sql.DB {
 	t.Helper()
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr = u.Name, u.Password, network, addr
-	cfg.Timeout, cfg.ReadTimeout = 30*time.Second, 30*time.Second
+	cfg.Timeout, cfg.ReadTimeout = 2*time.Minute, 2*time.Minute
 	cfg.Logger = quiet{}
 	conn, err := mysql.NewConnector(cfg)
 	if err != nil {
@@ -49,13 +49,9 @@ func one(t *testing.T, db *sql.DB, query string) (value string) {
 func waitRow(t *testing.T, s ServerState, root User, body string) {
 	t.Helper()
 	db := connect(t, "unix", s.Socket, root)
-	for range 3000 {
-		if one(t, db, "SELECT COUNT(*) FROM test.notes WHERE body = '"+body+"'") == "1" {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("%s: the row %q did not arrive", s.Name, body)
+	eventually(t, fmt.Sprintf("%s: the row %q arrives", s.Name, body), func() bool {
+		return one(t, db, "SELECT COUNT(*) FROM test.notes WHERE body = '"+body+"'") == "1"
+	})
 }
 
 // errorNumber is the server's number for an error, 0 if it is not the server's.

@@ -18,7 +18,7 @@ import (
 
 // startTimeout is how long a server may take until it answers. It is generous:
 // a machine that runs a whole test suite is slow.
-const startTimeout = 60 * time.Second
+const startTimeout = 5 * time.Minute
 
 var errStopping = errors.New("the testbed is being stopped")
 
@@ -198,7 +198,7 @@ func (s *server) open() (*sql.DB, error) {
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.Passwd = s.bed.users.Root.Name, s.bed.users.Root.Password
 	cfg.Net, cfg.Addr = "unix", s.socket()
-	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 5*time.Second, startTimeout, startTimeout
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = startTimeout, startTimeout, startTimeout
 	cfg.Logger = quiet{}
 	conn, err := mysql.NewConnector(cfg)
 	if err != nil {
