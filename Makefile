@@ -18,6 +18,7 @@ help: ## list the targets
 
 deps: ## install what the tests need and is missing (Debian packages)
 	@cmd/testbed/install.sh test
+	@for pause in 5 20 60 0; do $(GO) list -deps -test ./... >/dev/null && exit; sleep $$pause; done; exit 1 # downloads modules
 
 run: ## primary, two replicas, the proxy and sample queries; Ctrl-C ends all
 	@cmd/testbed/install.sh run

@@ -45,14 +45,17 @@ choose() {
 	esac
 }
 
-# try runs a command without its output, and once more if it fails; if that
-# fails too, the output and what failed are shown, and the script ends.
+# try runs a command without its output, and again after a while if it fails: a
+# mirror may be out of reach for a moment, or about to change. If it fails to the
+# end, the output and what failed are shown, and the script ends.
 try() {
-	local out
-	out=$("$@" 2>&1) || out=$("$@" 2>&1) || {
-		printf '%s\n' "$out" "$flavour: failed, twice: $*" >&2
-		exit 1
-	}
+	local out pause
+	for pause in 5 20 60 end; do
+		if out=$("$@" 2>&1); then return; fi
+		if [[ $pause != end ]]; then sleep $pause; fi
+	done
+	printf '%s\n' "$out" "$flavour: failed: $*" >&2
+	exit 1
 }
 
 # mirror is the Debian mirror in apt's sources.
@@ -78,7 +81,7 @@ useSuite() {
 		-o APT::Install-Recommends=false -o Acquire::Languages=none -o APT::Sandbox::User=root
 		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
 		-o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
-		-o APT::Update::Error-Mode=any -o Acquire::Retries=2)
+		-o APT::Update::Error-Mode=any -o Acquire::Retries=3)
 	if [[ ! -e $dir/status ]]; then
 		mkdir -p "$dir"/{state/lists/partial,cache/archives/partial}
 		echo "deb $signed $uri $1 main" >"$dir/sources.list"

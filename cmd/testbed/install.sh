@@ -35,15 +35,24 @@ elif [[ ${1-} != run ]]; then
 	exit 2
 fi
 
-# apt runs apt-get as root, quietly, but with its output if it fails.
+# try runs a command quietly, and again after a while where it fails: a mirror may
+# be out of reach for a moment, or another apt have the lock of the lists. Its
+# output is shown if it fails to the end.
+try() {
+	local out pause
+	for pause in 5 20 60 end; do
+		if out=$("$@" 2>&1); then return; fi
+		if [[ $pause != end ]]; then sleep $pause; fi
+	done
+	printf '%s\n' "$out" "failed: $*" >&2
+	exit 1
+}
+
+# apt runs apt-get as root.
 apt() {
 	local as=()
 	if ((EUID != 0)); then as=(sudo); fi
-	local out
-	out=$("${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" 2>&1) || {
-		printf '%s\n' "$out" "apt-get $* failed" >&2
-		exit 1
-	}
+	try "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
 }
 
 if ((${#missing[@]})); then
@@ -66,13 +75,15 @@ if [[ $1 == test && ! -e /usr/lib/mysql/plugin/$plugin && ! -e .cache/plugin/$pl
 	trap 'rm -rf "$tmp"' EXIT
 	root=$PWD
 	cd "$tmp"
-	if ! out=$(apt-get -q download "mariadb-server=$version" 2>&1); then
+	if ! apt-get -q download "mariadb-server=$version" &>/dev/null; then
 		apt update
-		apt-get -q download "mariadb-server=$version"
+		try apt-get -q -o Acquire::Retries=3 download "mariadb-server=$version"
 	fi
 	dpkg-deb -x mariadb-server_*.deb files
 	mkdir -p "$root/.cache/plugin"
-	mv files/usr/lib/mysql/plugin/$plugin "$root/.cache/plugin/"
+	# Onto its file system first, then there at once.
+	cp files/usr/lib/mysql/plugin/$plugin "$root/.cache/plugin/.$plugin.$$"
+	mv "$root/.cache/plugin/.$plugin.$$" "$root/.cache/plugin/$plugin"
 	cd "$root"
 fi
 
