@@ -32,7 +32,7 @@ func TestConnectAndDrop(t *testing.T) {
 	// of threads, the next ones need no more of, or soon one does not: how many connects
 	// are under way at a time is up to the machine. A leak is there each time: that of
 	// one session object for each connect would be several times the bound.
-	const each, window, bound = 3000, 3, 2 << 10
+	const each, window, bound = 2000, 3, 3 << 9
 	most := 12
 	if long {
 		most = 60
