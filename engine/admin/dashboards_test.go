@@ -58,7 +58,11 @@ func running(t *testing.T) exposure {
 		e.Shutdown()
 		e.Wait()
 	})
-	_, _, body := get(t, serve(t, e), "/metrics")
+	at := serve(t, e)
+	code, _, body := get(t, at, "/metrics")
+	for until := time.Now().Add(enginetest.Patience); code != 200 && time.Now().Before(until); { // while loops have no time
+		code, _, body = get(t, at, "/metrics")
+	}
 	values, labels, _ := exposed(t, body)
 	x := exposure{labels: labels, values: map[string][]string{}}
 	pair := regexp.MustCompile(`(\w+)="([^"]*)"`)
