@@ -59,6 +59,30 @@ func TestCallBehindAWriteBehindARead(t *testing.T) {
 		steps(asks("SELECT a FROM t", sees("r")), asks("UPDATE t SET a=1", ExpectPacket(1, row)), asks("CALL p()", ExpectPacket(1, row))))
 }
 
+// A read that fails leaves FOUND_ROWS() of the one before it.
+func TestFoundRowsBehindAReadThatFails(t *testing.T) {
+	for _, tc := range []struct {
+		name             string
+		fails, asksFails Step
+	}{
+		{"a query", gets("SELECT missing FROM t", SendPacket(1, errs(1054))), asks("SELECT missing FROM t", ExpectPacket(1, errs(1054)))},
+		{"an execution", getsFor(runs(reader1, noType), fails(1054)), asksFor(runs(home1, noType), breaks(1054))},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			again := getsFor(runs(home1, noType), fails(1054))
+			prepare, prepares := getsPrepare("SELECT f FROM t", home1, 1, 0), asksPrepare("SELECT f FROM t", home1, 1, 0)
+			there := getsPrepare("SELECT f FROM t", reader1, 1, 0)
+			if tc.name == "a query" {
+				again, there = tc.fails, All("nothing")
+			}
+			split(t,
+				steps(prepare, again, gets("SELECT a FROM t", one("p")), gets("SELECT FOUND_ROWS()", one("1")), ExpectEnd()),
+				steps(gets("SELECT a FROM t", one("r")), there, tc.fails, gone),
+				steps(prepares, asks("SELECT a FROM t", sees("r")), tc.asksFails, asks("SELECT FOUND_ROWS()", sees("1"))))
+		})
+	}
+}
+
 // What commands that are no statements leave of a read's FOUND_ROWS() and ROW_COUNT().
 func TestCountsOfAReadBehindOtherCommands(t *testing.T) {
 	ping, other, back := []byte{byte(packet.ComPing)}, []byte("\x02other"), []byte("\x02first")

@@ -161,11 +161,12 @@ func (sp *splitting) executes(st *statement, e *packet.Execute, bind binding) (t
 // goExecute has the execution that b begins with go to the reader, which is ready
 // for it. splitting.read gets it as home would have to get it.
 func (sp *splitting) goExecute(b []byte, st *statement, e *packet.Execute) (*server, choice) {
-	list, l, caps := &sp.prep, sp.c.loop, sp.home.caps
+	l, caps := sp.c.loop, sp.home.caps
 	sent := e.HasTypes
 	e.HasTypes, e.Types = sent || e.Params > 0 && st.homeTypes != st.version, st.types
-	sp.read = appendExecute(sp.read[:0], b[3], e, caps)
-	list.ran, list.ranTypes = st, st.version
+	sp.nextRead()
+	sp.read = appendExecute(sp.read, b[3], e, caps)
+	sp.stmt, sp.stmtTypes = st, st.version
 	e.Statement, e.HasTypes = st.id, sent || e.Params > 0 && st.readerTypes != st.version
 	l.packed = appendExecute(l.packed[:0], b[3], e, caps)
 	st.readerTypes = st.version

@@ -66,7 +66,7 @@ func (sp *splitting) orphaned(h *server) bool {
 		c.server = nil
 		sp.bereaved(h, false)
 		sp.traces = traces{}
-		sp.read = append(sp.read[:0], sp.ran...)
+		sp.lastRead = lastRead{read: append(sp.read[:0], sp.ran...), readIn: sp.state.database}
 		sp.question = sp.question[:0]
 		sp.replay()
 	default:

@@ -321,7 +321,7 @@ func (sp *splitting) restore(s *server, used bool, database string) {
 	}
 	sp.track()
 	sp.catchesUp(s)
-	if database != sp.state.database {
+	if database != sp.state.database || used && database != "" { // a reset leaves it, but not its character set
 		sp.ask(s, ownRestore, append([]byte{byte(packet.ComInitDB)}, sp.state.database...))
 	}
 	if id := sp.state.insertID; id != 0 {

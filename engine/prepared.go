@@ -72,9 +72,6 @@ type statements struct {
 	lost      int                   // there was no room for so many
 	kept      int                   // of maxStatementBytes
 
-	ran      *statement // whose execution splitting.read is, nil if that is a query
-	ranTypes uint32     // the version of types that is in it
-
 	unclosed    uint32 // the id of a statement that home is to close before the next command
 	hasUnclosed bool
 }
@@ -204,7 +201,7 @@ func (sp *splitting) closes(st *statement, whole bool) bool {
 	if list.latest == st {
 		list.latest = nil
 	}
-	if list.ran != st || !sp.traces.found || !whole {
+	if sp.stmt != st || !sp.traces.found || !whole {
 		return false
 	}
 	sp.flushClose()
@@ -229,8 +226,8 @@ func closing(id uint32) []byte {
 // repeated is told that home is executing what the reader was asked for before,
 // which is splitting.read.
 func (sp *splitting) repeated() {
-	if st := sp.prep.ran; st != nil {
-		st.homeTypes = sp.prep.ranTypes
+	if st := sp.stmt; st != nil {
+		st.homeTypes = sp.stmtTypes
 	}
 }
 

@@ -138,7 +138,7 @@ const errUnknownStatement = 1243
 
 // refused is told that the reader has answered what it was asked last by an ERR.
 func (sp *splitting) refused(code uint16) {
-	st := sp.prep.ran
+	st := sp.stmt
 	switch {
 	case st == nil || !st.prepared:
 	case code == errUnknownStatement:

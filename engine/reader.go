@@ -91,7 +91,7 @@ func (sp *splitting) ready() (readiness, RouteReason) {
 			if s := l.pool(b).newest(sp, sp.readerCaps()); s != nil {
 				s.client, s.reads = c, true
 				s.enter(serverReady)
-				sp.reader, sp.at = s, readerState{database: s.who.database}
+				sp.reader, sp.at = s, readerState{} // the database has to be chosen anew, for its character set
 				sp.reset(s, ownState)
 				return sp.ready()
 			}
@@ -376,7 +376,7 @@ func (sp *splitting) again(why RouteReason) {
 	h.sent = sp.sent
 	h.expect(exchange{Request: q, seq: pkt.Seq(), writes: sp.after.on, counted: sp.counted})
 	h.command(bytes.Clone(command))
-	if len(sp.question) == 0 {
+	if sp.second = len(sp.question) == 0; sp.second {
 		sp.repeated()
 	}
 	sp.touched = sp.c.loop.Now()

@@ -34,9 +34,10 @@ type splitting struct {
 	state       sessionState
 	after       pending // what the command that is running at home has to say to that
 	prep        statements
-	read        []byte // the packets of the last read that went to the reader, as home would get them
-	question    []byte // and of what was then asked about it, if anything was
-	readIn      string // the database that it was read in
+	lastRead             // that went to the reader
+	earlier     lastRead // the one before
+	second      bool     // home is answering the last one, which the reader could not
+	question    []byte   // and of what was then asked about it, if anything was
 	traces      traces
 	demand      wanted // what the command that is being chosen for has to see
 	safe        bool   // the last command that went home is a read that could as well run elsewhere, and ran has it
@@ -87,6 +88,22 @@ type splitting struct {
 	reviewed time.Duration // when the reader was compared with others last, on the loop's clock
 	behind   time.Duration // when one that lacks the session's writes may be asked again
 	timer    reactor.Timer // of what the proxy itself awaits of the reader
+}
+
+// lastRead is a read that has gone to the reader, to be repeated at home.
+type lastRead struct {
+	read   []byte // its packet, as home would get it
+	readIn string // the database that it was read in
+
+	stmt      *statement // whose execution it is, nil if it is a query
+	stmtTypes uint32     // the version of types that is in it
+}
+
+// nextRead makes room for the next read. If that fails, what can be asked for is still
+// of the one before.
+func (sp *splitting) nextRead() {
+	sp.lastRead, sp.earlier = sp.earlier, sp.lastRead
+	sp.lastRead = lastRead{read: sp.read[:0], readIn: sp.state.database}
 }
 
 // where is one of the two sides that a statement can run on.
@@ -357,8 +374,8 @@ func (sp *splitting) goRead(b []byte, why RouteReason) (*server, choice) {
 	if why == RouteLastStatement {
 		sp.question = append(sp.question[:0], command...)
 	} else {
-		sp.read = append(sp.read[:0], command...)
-		sp.prep.ran = nil
+		sp.nextRead()
+		sp.read = append(sp.read, command...)
 	}
 	return sp.goesRead(why)
 }
@@ -367,7 +384,7 @@ func (sp *splitting) goRead(b []byte, why RouteReason) (*server, choice) {
 func (sp *splitting) goesRead(why RouteReason) (*server, choice) {
 	sp.flushClose()
 	if why != RouteLastStatement {
-		sp.question, sp.readIn = sp.question[:0], sp.state.database
+		sp.question = sp.question[:0]
 	}
 	sp.goes(why)
 	sp.count(atReader, why)

@@ -205,6 +205,11 @@ func (sp *splitting) done(s *server, was outcome) {
 		sp.turn(sp.home)
 		return
 	}
+	if sp.second {
+		if sp.second = false; was.failed {
+			sp.lastRead, sp.earlier = sp.earlier, lastRead{read: sp.read[:0]}
+		}
+	}
 	if sp.why == RouteReason(packet.ReasonCall) && sp.state.lex&packet.LexMariaDB == 0 {
 		was.rows = true // MySQL counts one for a DO
 	}

@@ -184,6 +184,23 @@ func TestPooledSessionsWithADatabase(t *testing.T) {
 	}
 }
 
+// A reset leaves the database, but not its character set: it is chosen again.
+func TestPooledSessionsChooseTheirDatabaseAgain(t *testing.T) {
+	w := newWorld(t)
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	chooses := has([]byte("\x02db"), OK(0))
+	home := append(atHomeBegins(), chooses, restored, chooses, gets("COMMIT", sent), restored, chooses, Drain())
+	back := All("back", ExpectPacket(0, resetSession), sent, gets("SET character_set_client=45,character_set_results=45,collation_connection=45", sent), chooses)
+	reader := steps(lets(), gets("SELECT a FROM t", one("r")), back, gets("SELECT a FROM t", one("s")), Drain())
+	cfg := w.config(w.server(home), w.server(reader))
+	cfg.Backends[1].ReadOnly = true
+	asEverybody(&cfg)
+	multiplexed(&cfg)
+	w.start(cfg)
+	w.clientNow("client", Enter(ModernCaps), sends([]byte("\x02db"), OK(0)),
+		asks("SELECT a FROM t", sees("r")), shelved(w, 1), asks("COMMIT", ok), shelved(w, 1), asks("SELECT a FROM t", sees("s")))
+}
+
 // MariaDB forgets a session's state before it refuses a COM_CHANGE_USER.
 func TestReadsStayHomeAfterARefusedChangeOfUser(t *testing.T) {
 	sent := SendPacket(1, OK(0))
