@@ -88,7 +88,10 @@ func TestRun(t *testing.T) {
 		if flavours[i].name != f.name {
 			t.Fatalf("flavour %d is %s, want %s", i, flavours[i].name, f.name)
 		}
-		t.Run(f.name, func(t *testing.T) { testRun(t, f.name, f.version, f.plugins) })
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			testRun(t, f.name, f.version, f.plugins)
+		})
 	}
 }
 
@@ -286,29 +289,36 @@ func testTLS(t *testing.T, r *running, all []ServerState) {
 
 func TestNoTLS(t *testing.T) {
 	for _, f := range flavours {
-		r := runTestbed(t, "--flavour="+f.name, "--replicas=0", "--no-tls")
-		if r.TLS != nil {
-			t.Errorf("%s: TLS files are described: %+v", f.name, r.TLS)
-		}
-		cfg := mysql.NewConfig()
-		cfg.User, cfg.Passwd, cfg.Net, cfg.Addr = r.Users.App.Name, r.Users.App.Password, "tcp", r.Primary.Addr
-		cfg.TLSConfig, cfg.Logger = "skip-verify", quiet{}
-		conn, err := mysql.NewConnector(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		db := sql.OpenDB(conn)
-		if err := db.Ping(); !errors.Is(err, mysql.ErrNoTLS) {
-			t.Errorf("%s: with TLS: %v, want %v", f.name, err, mysql.ErrNoTLS)
-		}
-		db.Close()
-		if err := connect(t, "tcp", r.Primary.Addr, r.Users.App).Ping(); err != nil {
-			t.Errorf("%s: without TLS: %v", f.name, err)
-		}
-		r.stdin.Close()
-		if err := r.cmd.Wait(); err != nil {
-			t.Errorf("%s: %v\n%s", f.name, err, r.err)
-		}
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			testNoTLS(t, f.name)
+		})
+	}
+}
+
+func testNoTLS(t *testing.T, flavour string) {
+	r := runTestbed(t, "--flavour="+flavour, "--replicas=0", "--no-tls")
+	if r.TLS != nil {
+		t.Errorf("TLS files are described: %+v", r.TLS)
+	}
+	cfg := mysql.NewConfig()
+	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr = r.Users.App.Name, r.Users.App.Password, "tcp", r.Primary.Addr
+	cfg.TLSConfig, cfg.Logger = "skip-verify", quiet{}
+	conn, err := mysql.NewConnector(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(conn)
+	defer db.Close()
+	if err := db.Ping(); !errors.Is(err, mysql.ErrNoTLS) {
+		t.Errorf("with TLS: %v, want %v", err, mysql.ErrNoTLS)
+	}
+	if err := connect(t, "tcp", r.Primary.Addr, r.Users.App).Ping(); err != nil {
+		t.Errorf("without TLS: %v", err)
+	}
+	r.stdin.Close()
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, r.err)
 	}
 }
 
