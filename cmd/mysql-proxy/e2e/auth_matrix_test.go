@@ -102,7 +102,7 @@ func TestAuthenticationMatrix(t *testing.T) {
 		t.Fatal("a relay translates nothing")
 	}
 	onEveryFlavour(t, func(t *testing.T) {
-		m := &matrix{admin: adminExec(t), publicKey: serverKey(t), turns: make(chan struct{}, 100)}
+		m := &matrix{admin: adminExec(t), publicKey: serverKey(t), turns: make(chan struct{}, 60)}
 		var wg sync.WaitGroup
 		for _, f := range fronts(t) {
 			wg.Go(func() { m.through(t, f) })

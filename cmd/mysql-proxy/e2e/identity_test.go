@@ -127,7 +127,7 @@ func TestIdentityMatrix(t *testing.T) {
 		t.Fatal("a relay owns nothing")
 	}
 	onEveryFlavour(t, func(t *testing.T) {
-		m := &matrix{admin: adminExec(t), publicKey: serverKey(t), turns: make(chan struct{}, 100)}
+		m := &matrix{admin: adminExec(t), publicKey: serverKey(t), turns: make(chan struct{}, 60)}
 		var wg sync.WaitGroup
 		for _, f := range identityFronts(t) {
 			wg.Go(func() { m.identities(t, f) })
