@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"mysqlproxy/engine/hook"
 	"mysqlproxy/packet"
@@ -134,6 +135,7 @@ func newWorld(t testing.TB, text string, change func(*Options)) *world {
 	opts := Options{
 		Script: w.path, Log: slog.New(&w.log), Global: twoBackends(),
 		Version: "1.2.3", Stdout: &w.stdout,
+		Time: time.Hour, // a hook is not to be stopped because the machine is slow
 	}
 	if change != nil {
 		change(&opts)

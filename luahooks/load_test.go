@@ -198,11 +198,13 @@ func TestMendedScriptIsSeenThoughTimeAndSizeAreTheSame(t *testing.T) {
 
 func TestComplaintsAboutABrokenScriptAreNotRepeatedForEachClient(t *testing.T) {
 	w := newWorld(t, "broken(", nil)
+	began := time.Now()
 	for range 100 {
 		w.open()
 	}
-	if n := len(w.log.all()); n < 1 || n > 10 { // one a second
-		t.Errorf("%d lines for 100 clients", n)
+	most := 2 + int(time.Since(began)/time.Second) // one a second
+	if n := len(w.log.all()); n < 1 || n > most {
+		t.Errorf("%d lines for 100 clients, want 1 to %d", n, most)
 	}
 }
 
