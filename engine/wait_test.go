@@ -26,7 +26,7 @@ func TestWaitingForASession(t *testing.T) {
 		{name: "and may leave", server: steps(ExpectEnd()), second: steps(Fin()), reason: ReasonClientClosed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t).inTime() // it looks at times whether there is hope
+			w := newWorld(t)
 			running, sent := NewGate(), NewGate()
 			cfg := w.config(w.server(append(steps(Admit(Caps), ExpectPacket(0, change), SendPacket(1, OK(0)), ExpectPacket(0, slow), Open(running), Await(sent)), tc.server...)))
 			with(pooling())(&cfg)
@@ -38,13 +38,17 @@ func TestWaitingForASession(t *testing.T) {
 			}
 			eventually(t, "b waits", func() error { return w.wait("pool", 1) })
 			close(sent)
-			for _, c := range []struct {
-				*Conn
-				steps []Step
-			}{{a, tc.first}, {b, tc.second}} {
-				if err := c.Run(c.steps...); err != nil {
-					t.Fatal(err)
-				}
+			if err := a.Run(tc.first...); err != nil {
+				t.Fatal(err)
+			}
+			if tc.reason == ReasonNoServer { // who waits looks at times whether there is hope
+				eventually(t, "b does not wait", func() error {
+					w.pass(poolLook)
+					return w.wait("pool", 0)
+				})
+			}
+			if err := b.Run(tc.second...); err != nil {
+				t.Fatal(err)
 			}
 			b.Close()
 			eventually(t, "the end of who waited", func() error {
