@@ -55,7 +55,8 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 	}
 	// May ask, or read itself. It is not worth a transaction that is begun by it, nor
 	// messages or a number of rows that are lost by it.
-	hides := t.found && (st.Many || st.Effects&(packet.EffectUnknown|packet.EffectFunction) != 0 || leavesRows(sql)) && !sp.transacts() && !t.newer() && !t.some
+	const asksOrReads = packet.EffectUnknown | packet.EffectFunction | packet.EffectNextTransaction // behind the last there is no read before its transaction
+	hides := t.found && sp.state.pins&pinNext == 0 && (st.Many || st.Effects&asksOrReads != 0 || leavesRows(sql)) && !sp.transacts() && !t.newer() && !t.some
 	// What is to be cleared at home is cleared before a transaction begins.
 	clears := t.stale && st.Effects&(packet.EffectBegin|packet.EffectSetVariables|packet.EffectSetOpaque|packet.EffectUse) != 0 && !sp.transacts()
 	if !asks && !hides && !clears && !t.readWarned && !(st.Route == packet.RouteLast && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
@@ -151,6 +152,16 @@ func leavesRows(sql []byte) bool {
 		}
 	}
 	return explains(sql)
+}
+
+// tells tells whether sql is SHOW WARNINGS or SHOW ERRORS, which have rows and leave
+// FOUND_ROWS() as it was.
+func tells(st packet.Statement, sql []byte) bool {
+	if st.Route != packet.RouteLast || !bytes.EqualFold(firstWord(sql), []byte("show")) {
+		return false
+	}
+	word := firstWord(bytes.TrimSpace(sql)[len("show"):])
+	return bytes.EqualFold(word, []byte("warnings")) || bytes.EqualFold(word, []byte("errors"))
 }
 
 // firstWord is that of a statement; empty if it begins with something else.

@@ -101,6 +101,11 @@ func TestCountsOfAReadBehindOtherCommands(t *testing.T) {
 		{"FOUND_ROWS() in another database", "SELECT FOUND_ROWS()", steps(has(other, OK(0))),
 			steps(has(back, OK(0)), gets("SELECT a FROM t", one("p")), has(other, OK(0))), steps(sends(other, OK(0)))},
 		{"ROW_COUNT() behind a ROLLBACK", "SELECT ROW_COUNT()", steps(gets("ROLLBACK", SendPacket(1, OK(0)))), nil, steps(asks("ROLLBACK", ExpectPacket(1, OK(0))))},
+		{"FOUND_ROWS() behind SHOW WARNINGS", "SELECT FOUND_ROWS()", steps(gets("COMMIT", SendPacket(1, OK(0))), gets("SHOW WARNINGS", one("w"))),
+			steps(gets("SELECT a FROM t", one("p"))), steps(asks("COMMIT", ExpectPacket(1, OK(0))), asks("SHOW WARNINGS", sees("w")))},
+		{"FOUND_ROWS() behind SET TRANSACTION, before which the read is repeated", "SELECT FOUND_ROWS()",
+			steps(gets("SELECT a FROM t", one("p")), gets("SET TRANSACTION READ ONLY", SendPacket(1, OK(0))), gets("SELECT f()", one("f"))), nil,
+			steps(asks("SET TRANSACTION READ ONLY", ExpectPacket(1, OK(0))), asks("SELECT f()", sees("f")))},
 		{"FOUND_ROWS() behind a DO", "SELECT FOUND_ROWS()", steps(gets("DO 1", SendPacket(1, OK(0)))), nil, steps(asks("DO 1", ExpectPacket(1, OK(0))))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

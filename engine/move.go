@@ -24,11 +24,11 @@ import (
 // for what the last statement may have left.
 func (sp *splitting) movable() bool {
 	c, st := sp.c, &sp.state
-	if c.id == nil || c.quit || c.loop.draining || c.state >= clientClosing {
+	if c.id == nil || c.quit || sp.parts || c.loop.draining || c.state >= clientClosing {
 		return false
 	}
 	for i := range st.variables {
-		if st.variables[i].Key == keyRole {
+		if key := st.variables[i].Key; key == keyRole || key == "completion_type" { // by that COMMIT may close the session
 			return false
 		}
 	}

@@ -28,7 +28,7 @@ const tying = packet.EffectUserVariable | packet.EffectPrepare | packet.EffectHa
 func (sp *splitting) portable() bool {
 	st := &sp.state
 	role := func(v variable) bool { return v.Key == keyRole }
-	return sp.c.id != nil && !sp.c.quit && !slices.ContainsFunc(st.variables, role) && st.tracked && (st.unheard == unheardNone || sp.c.loop.engine.cfg().Consistency != ConsistencySession) && st.pins == 0 && !st.tied && !sp.called && !sp.optioned && sp.prep.n() == 0 && !sp.after.on && sp.c.opening == nil &&
+	return sp.c.id != nil && !sp.c.quit && !sp.parts && !slices.ContainsFunc(st.variables, role) && st.tracked && (st.unheard == unheardNone || sp.c.loop.engine.cfg().Consistency != ConsistencySession) && st.pins == 0 && !st.tied && !sp.called && !sp.optioned && sp.prep.n() == 0 && !sp.after.on && sp.c.opening == nil &&
 		(sp.traces.before == atReader && !sp.traces.readWarned && sp.readIn == st.database || sp.traces.before == atHome && sp.quiet)
 }
 

@@ -44,7 +44,9 @@ type splitting struct {
 	ran         []byte
 	replays     bool          // what is in read is to run once there is a home
 	moves       bool          // another backend takes writes now: home is left when that is possible
-	clears      bool          // the command that is running clears warnings
+	clears      bool          // the command that is running clears warnings,
+	parts       bool          // may have the server close the session,
+	tells       bool          // has rows, and leaves FOUND_ROWS() as it was
 	refusal     uint16        // the code of the ERR with which the reader has refused last
 	once        RouteReason   // why the command that waits goes home, 0 if nothing keeps it from the reader
 	why         RouteReason   // of the command that is running
@@ -147,7 +149,7 @@ func (sp *splitting) choose(b []byte, size int, q packet.Request) (*server, choi
 	if sp.after.on || c.server != home || home.queue.n > 0 && home.queue.last().own != ownNone {
 		return nil, sp.wait(wishState)
 	}
-	sp.writing, sp.clears, sp.safe = false, false, false
+	sp.writing, sp.clears, sp.safe, sp.parts, sp.tells = false, false, false, false, false
 	payload := b[packet.HeaderLen:min(len(b), packet.HeaderLen+size)]
 	whole := len(payload) == size
 	if !whole && size <= longestRead && looksAt(q.Command) {
@@ -248,6 +250,7 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 			reason = why
 		}
 	}
+	sp.parts, sp.tells = parts(st, sql), tells(st, sql)
 	if st.Effects&packet.EffectKill != 0 && !st.Many {
 		sp.aims(sql)
 	}
@@ -259,6 +262,12 @@ func (sp *splitting) chooseQuery(b, payload []byte, whole bool) (*server, choice
 	}
 	sp.effects(st, sql, sp.lex())
 	return sp.goHome(reason)
+}
+
+// parts tells whether a statement may have the server close the session: COMMIT
+// RELEASE does.
+func parts(st packet.Statement, sql []byte) bool {
+	return st.Effects&packet.EffectEnd != 0 && len(sql) >= len("COMMIT RELEASE") && bytes.Contains(bytes.ToLower(sql), []byte("release"))
 }
 
 // inserts tells whether a statement that is too long to be looked at is one of

@@ -213,6 +213,7 @@ func (sp *splitting) done(s *server, was outcome) {
 	if sp.why == RouteReason(packet.ReasonCall) && sp.state.lex&packet.LexMariaDB == 0 {
 		was.rows = true // MySQL counts one for a DO
 	}
+	was.rows = was.rows && !sp.tells
 	if was.command != packet.ComStmtPrepare || sp.prepared(was.failed) {
 		sp.traces.leaves(atHome, was, sp.why, sp.clears)
 		sp.quiet = !sp.traces.warned && leavesNothing(sp.why)

@@ -330,3 +330,17 @@ func TestQuitEndsASessionThatCouldGoOn(t *testing.T) {
 	split(t, steps(ExpectPacket(0, []byte{byte(packet.ComQuit)})), steps(gets("SELECT a FROM t", one("r")), gone),
 		steps(asks("SELECT a FROM t", sees("r")), SendPacket(0, []byte{byte(packet.ComQuit)}), ExpectEnd()))
 }
+
+// A session that the server closes because its client has said so ends, though it
+// could go on at another.
+func TestReleaseEndsASessionThatCouldGoOn(t *testing.T) {
+	for _, sql := range []string{"COMMIT RELEASE", "rollback work release"} {
+		t.Run(sql, func(t *testing.T) {
+			split(t, steps(gets(sql, SendPacket(1, OK(0)), Fin())), nil, steps(asks(sql, ExpectPacket(1, OK(0))), ExpectEnd()), multiplexed)
+		})
+	}
+	t.Run("by completion_type", func(t *testing.T) {
+		split(t, steps(gets("SET completion_type=2", SendPacket(1, OK(0))), gets("COMMIT", SendPacket(1, OK(0)), Fin())), nil,
+			steps(asks("SET completion_type=2", ExpectPacket(1, OK(0))), asks("COMMIT", ExpectPacket(1, OK(0))), ExpectEnd()))
+	})
+}

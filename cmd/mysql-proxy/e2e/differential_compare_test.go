@@ -139,11 +139,11 @@ func lenient(blob []byte, schema bool) (out []byte) {
 			out = append(out, b[:n]...)
 		case bytes.HasPrefix(b[4:n], []byte(definition)) && n > 4+20:
 			out = append(append(out, b[:n-tail]...), b[n-tail+2:n]...)
+		case statementID.Match(b[:n]): // be the row one of text or, with a 0 in front, of binary values
+			out = append(out, statementID.ReplaceAll(b[3:n], []byte("$1 (id)"))...)
 		case b[4] == 0x00 || b[4] == 0xFE:
 			out = append(out, b[3])
 			out = append(out, withSortedState(b[4:n], schema)...)
-		case statementID.Match(b[:n]):
-			out = append(out, statementID.ReplaceAll(b[3:n], []byte("$1 (id)"))...)
 		default:
 			out = append(out, b[:n]...)
 		}
@@ -348,9 +348,9 @@ func (a *arena) caughtUp() error {
 	if len(a.replicas) == 0 {
 		return nil
 	}
-	position, wait := "SELECT @@GLOBAL.gtid_binlog_pos", "SELECT MASTER_GTID_WAIT(?, 30)"
+	position, wait := "SELECT @@GLOBAL.gtid_binlog_pos", "SELECT MASTER_GTID_WAIT(?, ?)"
 	if a.bed.mysql() {
-		position, wait = "SELECT @@GLOBAL.gtid_executed", "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 30)"
+		position, wait = "SELECT @@GLOBAL.gtid_executed", "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, ?)"
 	}
 	var at string
 	if err := a.admin.QueryRow(position).Scan(&at); err != nil {
@@ -358,7 +358,7 @@ func (a *arena) caughtUp() error {
 	}
 	for _, r := range a.replicas {
 		var late int
-		if err := r.QueryRow(wait, at).Scan(&late); err != nil || late != 0 {
+		if err := r.QueryRow(wait, at, patience.Seconds()).Scan(&late); err != nil || late != 0 {
 			return fmt.Errorf("a replica does not come to %s: %d, %w; it says: %s", at, late, orNothing(err), slaveStatus(r))
 		}
 	}

@@ -25,12 +25,15 @@ func lag(t *testing.T, r server) (end func()) {
 	go func() {
 		defer close(gone)
 		defer root.Close()
+		var last time.Duration // what it took to stop: so much more it needs to catch up
 		for on := true; fault == nil; on = !on {
-			statement, pause := start, 100*time.Millisecond
+			statement, pause := start, 100*time.Millisecond+2*last
 			if on {
 				statement, pause = stop, 150*time.Millisecond
 			}
+			begun := time.Now()
 			_, fault = root.Exec(statement)
+			last = time.Since(begun)
 			select {
 			case <-time.After(pause):
 			case <-over:
