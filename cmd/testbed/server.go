@@ -107,6 +107,7 @@ func (s *server) args() []string {
 		"--local-infile=1",
 		"--max-connect-errors=4294967295", // tests break off many logins
 		"--connect-timeout=120",           // or a login that a busy machine holds up is broken off by the server
+		"--long-query-time=3600",          // a response tells of a slow statement
 		"--default-time-zone=+00:00",
 	)
 	args = append(args, s.bed.serverArgs(s)...)

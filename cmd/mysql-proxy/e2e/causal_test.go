@@ -17,7 +17,8 @@ func TestReadsThatSeeOthersWrites(t *testing.T) {
 			t.Run(tc.name, func(t *testing.T) {
 				p := splittingProxy(t, "--consistency="+tc.consistency)
 				defer readsAtReplicas(t, 1)()
-				defer lag(t, bed.Replicas[0])()
+				steady := sync.OnceFunc(lag(t, bed.Replicas[0]))
+				defer steady()
 				execAll(t, direct, "DELETE FROM e2e_causal.t")
 				writer := openDB(t, p.addr, bed.Users.App, "", "interpolateParams=true")
 				reader := openDB(t, p.addr, bed.Users.App, "", "interpolateParams=true")
@@ -41,6 +42,14 @@ func TestReadsThatSeeOthersWrites(t *testing.T) {
 						t.Fatalf("%d rows, want %d: %v", n, i, err)
 					}
 				}
+				// On a slow machine it may have been behind at every one of them.
+				steady()
+				at := openDB(t, bed.Replicas[0].Addr, bed.Users.App, "", "")
+				before := selects(t, at)
+				eventually(t, patience, "a read goes to the replica", func() bool {
+					execAll(t, reader, "SELECT COUNT(*) FROM e2e_causal.t")
+					return selects(t, at) > before
+				})
 			})
 		}
 	})
@@ -55,7 +64,7 @@ func TestFewSessions(t *testing.T) {
 		onReplica(t, "SELECT COUNT(*) FROM e2e_few.t", 0)
 		for _, multiplex := range []string{"on", "off"} {
 			t.Run("multiplex "+multiplex, func(t *testing.T) {
-				p := splittingProxy(t, "--pool-max-sessions=3", "--multiplex="+multiplex, "--pool-wait=60", "--event-threads=2")
+				p := splittingProxy(t, "--pool-max-sessions=3", "--multiplex="+multiplex, "--pool-wait=600", "--event-threads=2")
 				execAll(t, direct, "DELETE FROM e2e_few.t")
 				const workers, rounds = 9, 20
 				var wg sync.WaitGroup
