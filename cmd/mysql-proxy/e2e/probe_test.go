@@ -51,7 +51,7 @@ func readyForProbes(t *testing.T) []string {
 	}
 	mustExec(t, "CREATE USER '"+probeUser+"'@'%' IDENTIFIED BY '"+probePassword+"'", "GRANT "+right+" ON *.* TO '"+probeUser+"'@'%'")
 	for _, r := range servers(t).Replicas {
-		eventually(t, 20*time.Second, r.Name+" has the probe's user", func() bool {
+		eventually(t, patience, r.Name+" has the probe's user", func() bool {
 			db := openDB(t, r.Addr, user{Name: probeUser, Password: probePassword}, "", "")
 			defer db.Close()
 			return db.Ping() == nil

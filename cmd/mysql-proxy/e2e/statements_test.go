@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"mysqlproxy/packet"
 
@@ -237,7 +236,7 @@ var notBuiltIn = map[string]bool{
 // catchUp waits until the replica has what the primary has committed.
 func catchUp(t *testing.T, primary, replica *sql.Conn) {
 	t.Helper()
-	const seconds = 30
+	const seconds = 60
 	query, want := "SELECT WAIT_FOR_EXECUTED_GTID_SET('%s', %d)", "0"
 	at := "@@global.gtid_executed"
 	if !bed.mysql() {
@@ -281,7 +280,7 @@ func oneValue(t *testing.T, c *sql.Conn, query string) (value string) {
 
 // wholeResult is a result's column names and all of its rows.
 func wholeResult(c *sql.Conn, query string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	rows, err := c.QueryContext(ctx, query)
 	if err != nil {
