@@ -7,7 +7,7 @@
 //	E2E_RACE=0        build the proxy without the race detector
 //	E2E_THROUGH=relay a plain TCP relay in place of the proxy: tests the tests
 //	E2E_TRACE=1       show every conversation of the corpus
-//	E2E_LONG=1        longer replication run, 100,000 broken connects
+//	E2E_LONG=1        longer replication run, 100,000 broken connects, all with every flavour
 //	E2E_FLAVOUR=NAME  all tests with servers of this flavour only
 //	E2E_MODE=NAME     the differential test plays in this mode of the proxy only
 //	E2E_SEED=N        the differential test plays the script of this seed only
