@@ -59,7 +59,7 @@ func (sp *splitting) echoes(st packet.Statement, sql []byte) bool {
 	hides := t.found && sp.state.pins&pinNext == 0 && (st.Many || st.Effects&asksOrReads != 0 || leavesRows(sql)) && !sp.transacts() && !t.newer() && !t.some
 	// What is to be cleared at home is cleared before a transaction begins.
 	clears := t.stale && st.Effects&(packet.EffectBegin|packet.EffectSetVariables|packet.EffectSetOpaque|packet.EffectUse) != 0 && !sp.transacts()
-	if !asks && !hides && !clears && !t.readWarned && !(st.Route == packet.RouteLast && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
+	if !asks && !hides && !clears && !t.readWarned && !((st.Route == packet.RouteLast || st.Reason == packet.ReasonDiagnostics) && (t.stale || t.before == atReader)) || !sp.home.queue.empty() || len(sp.read) == 0 {
 		return false
 	}
 	sp.echo()

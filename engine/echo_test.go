@@ -88,6 +88,8 @@ func TestCountsOfAReadBehindOtherCommands(t *testing.T) {
 	ping, other, back := []byte{byte(packet.ComPing)}, []byte("\x02other"), []byte("\x02first")
 	fields, definition := []byte("\x04t\x00"), []byte("\x03def")
 	end := []byte{0xfe, 0, 0, 2, 0, 0, 0}
+	called, seq := Result(nil, 1, ModernCaps, packet.StatusInTrans|packet.StatusMoreResults, "x")
+	called = packet.AppendPacket(called, seq, OK(packet.StatusInTrans))
 	for _, tc := range []struct {
 		name, ask        string
 		between, echoes  []Step // at home
@@ -106,6 +108,10 @@ func TestCountsOfAReadBehindOtherCommands(t *testing.T) {
 		{"FOUND_ROWS() behind SET TRANSACTION, before which the read is repeated", "SELECT FOUND_ROWS()",
 			steps(gets("SELECT a FROM t", one("p")), gets("SET TRANSACTION READ ONLY", SendPacket(1, OK(0))), gets("SELECT f()", one("f"))), nil,
 			steps(asks("SET TRANSACTION READ ONLY", ExpectPacket(1, OK(0))), asks("SELECT f()", sees("f")))},
+		{"FOUND_ROWS() behind a procedure with rows, in a transaction", "SELECT FOUND_ROWS()",
+			steps(gets("BEGIN", SendPacket(1, OK(packet.StatusInTrans))), gets("CALL p()", Send(called))), nil,
+			steps(asks("BEGIN", ExpectPacket(1, OK(packet.StatusInTrans))), asks("CALL p()", Expect(called)))},
+		{"GET DIAGNOSTICS", "GET DIAGNOSTICS @a = NUMBER", nil, steps(gets("SELECT a FROM t", one("p"))), nil},
 		{"FOUND_ROWS() behind a DO", "SELECT FOUND_ROWS()", steps(gets("DO 1", SendPacket(1, OK(0)))), nil, steps(asks("DO 1", ExpectPacket(1, OK(0))))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

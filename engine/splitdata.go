@@ -172,7 +172,7 @@ func collects(x own) int {
 type outcome struct {
 	command       packet.Command
 	writes        bool // the command may have written
-	rows          bool // it was a statement that ended in rows
+	rows          bool // it was a statement that had rows, or a result without any at its end
 	zero, some    bool // it has affected none, or some rows
 	failed, warns bool
 	told          bool // the server had the occasion to say what the command did
@@ -184,9 +184,10 @@ type outcome struct {
 func (s *server) outcome() outcome {
 	x := s.queue.first()
 	ok, affected, id := s.resp.Counted() // the EOF behind rows has no place for it
+	rows, _ := s.resp.Rows()
 	statement := x.Command == packet.ComQuery || x.Command == packet.ComStmtExecute || x.Command == packet.ComStmtBulkExecute
 	return outcome{
-		command: x.Command, writes: x.writes, rows: !ok && !s.resp.Failed() && statement, zero: ok && affected == 0 && x.Command != packet.ComSetOption && x.Command != packet.ComDebug, some: ok && affected > 0, failed: s.resp.Failed(),
+		command: x.Command, writes: x.writes, rows: statement && (rows > 0 || !ok && !s.resp.Failed()), zero: ok && affected == 0 && x.Command != packet.ComSetOption && x.Command != packet.ComDebug, some: ok && affected > 0, failed: s.resp.Failed(),
 		warns: s.resp.Warnings() != 0 || x.Command == packet.ComFieldList, // of which MySQL says nothing
 		told:  (ok || s.caps&packet.CapDeprecateEOF != 0) && !s.resp.Missed(), open: s.inTransaction(), keepsID: ok && id == 0,
 	}

@@ -78,6 +78,18 @@ func TestWritesOfStatementsThatFail(t *testing.T) {
 	}
 }
 
+// What is written while the client has the server tell nothing is asked for when a
+// reset has ended that.
+func TestWritesThatTheClientHasLeftUntold(t *testing.T) {
+	const off = "SET session_track_gtids=OFF"
+	ok, sent := ExpectPacket(1, OK(0)), SendPacket(1, OK(0))
+	split(t,
+		steps(gets(off, sent), gets("INSERT INTO t VALUES (1)", sent), ExpectPacket(0, resetSession), sent, ExpectPacket(0, trackMySQL), sent,
+			gets("SELECT @@GLOBAL.gtid_executed", one(uuid+":1-5")), ExpectEnd()),
+		steps(ExpectPacket(0, resetSession), sent, causal(uuid+":1-5"), gets("SELECT a FROM t", one("r")), gone),
+		steps(asks(off, ok), asks("INSERT INTO t VALUES (1)", ok), SendPacket(0, resetSession), ok, asks("SELECT a FROM t", sees("r"))))
+}
+
 func TestWritesThatCannotBeAskedForStayHome(t *testing.T) {
 	reset := []byte{byte(packet.ComResetConnection)}
 	split(t,

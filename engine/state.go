@@ -358,12 +358,13 @@ func (sp *splitting) assign(a packet.Assignment) {
 func (sp *splitting) forget(user bool) {
 	db := sp.state.database
 	unheard, roles := sp.state.unheard, sp.state.variables
+	untold := sp.state.pins&pinTracking != 0 && sp.state.tracked // what it has written since its client has switched that off
 	if user {
 		roles, sp.called = nil, false
 	}
 	sp.state = sessionState{gtids: sp.state.gtids, writes: sp.state.writes, pins: sp.state.pins & pinUntracked, reset: !user} // its writes are still its own
 	sp.state.lex = sp.loginLex()
-	if unheard != unheardNone {
+	if unheard != unheardNone || untold {
 		sp.state.unheard = unheardAny
 	}
 	for _, v := range roles { // a COM_RESET_CONNECTION leaves the role as it is
