@@ -96,7 +96,7 @@ func connectAndDrop(t *testing.T, addr string, i int) {
 // server or, if their reads go elsewhere, with two.
 func TestTenThousandIdleSessions(t *testing.T) {
 	t.Run("forwarding", func(t *testing.T) { idleSessions(t, 10000, 1, 3) })
-	t.Run("splitting", func(t *testing.T) { idleSessions(t, 4000, 2, 6) })
+	t.Run("splitting", func(t *testing.T) { idleSessions(t, 4000, 2, 8) })
 }
 
 // idleSessions has at most so many clients log in, and read once, and do nothing, each
