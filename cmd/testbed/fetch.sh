@@ -9,6 +9,7 @@
 # are unpacked into the user's cache, and the programs run by the dynamic loader
 # and the libc that came with them. Every clone of this project shares them.
 set -euo pipefail
+. "$(dirname "$0")/try.sh"
 
 # layout changes when a folder made by an older version of this script no longer
 # does; flavour.go has the same number.
@@ -43,19 +44,6 @@ choose() {
 		exit 2
 		;;
 	esac
-}
-
-# try runs a command without its output, and again after a while if it fails: a
-# mirror may be out of reach for a moment, or about to change. If it fails to the
-# end, the output and what failed are shown, and the script ends.
-try() {
-	local out pause
-	for pause in 5 20 60 end; do
-		if out=$("$@" 2>&1); then return; fi
-		if [[ $pause != end ]]; then sleep $pause; fi
-	done
-	printf '%s\n' "$out" "$flavour: failed: $*" >&2
-	exit 1
 }
 
 # mirror is the Debian mirror in apt's sources.

@@ -8,6 +8,7 @@
 # mariadb-server-core is the server program only: nothing is set up or started.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. cmd/testbed/try.sh
 PATH=$PATH:/usr/sbin:/sbin
 
 missing=()
@@ -34,19 +35,6 @@ elif [[ ${1-} != run ]]; then
 	echo "usage: $0 run|test" >&2
 	exit 2
 fi
-
-# try runs a command quietly, and again after a while where it fails: a mirror may
-# be out of reach for a moment, or another apt have the lock of the lists. Its
-# output is shown if it fails to the end.
-try() {
-	local out pause
-	for pause in 5 20 60 end; do
-		if out=$("$@" 2>&1); then return; fi
-		if [[ $pause != end ]]; then sleep $pause; fi
-	done
-	printf '%s\n' "$out" "failed: $*" >&2
-	exit 1
-}
 
 # apt runs apt-get as root.
 apt() {

@@ -48,19 +48,12 @@ func newIsland(t *testing.T) *island {
 	if err := os.WriteFile(filepath.Join(dir, "testbed"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	own, err := startTestbed(dir, "--replicas=1", "--option=bind-address=0.0.0.0")
-	if own != nil {
-		t.Cleanup(own.stop)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	usual := bed
-	t.Cleanup(func() { bed = usual })
+	own := startsTestbed(t, dir, "--replicas=1", "--option=bind-address=0.0.0.0")
 	for k, s := range []*server{&own.Primary, &own.Replicas[0]} {
 		s.Host, s.Addr = i.addrs[k], fmt.Sprintf("%s:%d", i.addrs[k], s.Port)
 	}
-	bed, i.bed = own, own
+	takePlace(t, own)
+	i.bed = own
 	return i
 }
 

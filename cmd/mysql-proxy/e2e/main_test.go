@@ -155,20 +155,31 @@ type server struct {
 
 type user struct{ Name, Password, Plugin string }
 
-// ownTestbed starts servers for one test, which may kill them. They take the place
-// of bed until the test ends.
-func ownTestbed(t *testing.T, args ...string) {
+// startsTestbed starts servers for one test by the program in dir.
+func startsTestbed(t *testing.T, dir string, args ...string) *testbed {
 	t.Helper()
-	own, err := startTestbed(binDir, args...)
+	own, err := startTestbed(dir, args...)
 	if own != nil {
 		t.Cleanup(own.stop)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	return own
+}
+
+// takePlace has own be bed until the test ends.
+func takePlace(t *testing.T, own *testbed) {
 	usual := bed
 	t.Cleanup(func() { bed = usual })
 	bed = own
+}
+
+// ownTestbed starts servers for one test, which may kill them. They take the place
+// of bed until the test ends.
+func ownTestbed(t *testing.T, args ...string) {
+	t.Helper()
+	takePlace(t, startsTestbed(t, binDir, args...))
 }
 
 // own are the servers of tests that have their own and run beside others, by the
@@ -179,14 +190,7 @@ var own sync.Map
 // ownTestbed they are found by what looks for the servers of this test only.
 func ownServers(t *testing.T, args ...string) {
 	t.Helper()
-	b, err := startTestbed(binDir, args...)
-	if b != nil {
-		t.Cleanup(b.stop)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	own.Store(t.Name(), b)
+	own.Store(t.Name(), startsTestbed(t, binDir, args...))
 	t.Cleanup(func() { own.Delete(t.Name()) })
 }
 
